@@ -1,0 +1,42 @@
+"""Pictures: the figures of the lessons and what draws them. Nothing is loaded before it is asked for."""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+
+_HOME = {                                # name → the file that defines it; one a line, sorted
+    "attention_html": "attention",
+    "attention_map": "attention",
+    "canvas": "canvas",
+    "dials": "rotary",
+    "frequencies": "rotary",
+    "ropes": "attention",
+    "save": "show",
+    "show": "show",
+    "wavelengths": "rotary",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"llama_tutorial.viz has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__
+
+
+class _Package(ModuleType):
+    """Keeps `viz.show` the function: importing show.py would otherwise put the module in its place."""
+
+    def __setattr__(self, name, value):
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

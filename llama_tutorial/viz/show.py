@@ -1,0 +1,91 @@
+"""Showing a figure in a notebook: an image that carries its description, small enough to keep in history."""
+
+import base64
+import html
+import io
+
+import numpy as np
+from PIL import Image
+
+from .canvas import plain_text
+
+LIMIT = 150_000                          # bytes of a figure's PNG
+STEPS = ((200, 256), (200, 128), (200, 64), (150, 128), (100, 128))   # (dots per inch, colours) until it fits
+
+
+def show(fig, alt=None):
+    """Display `fig` once, as an <img> with its description; needs `fig.alt` or `alt`, else a ValueError."""
+    picture = Picture(fig, alt)
+    try:
+        from IPython.display import display
+    except ImportError:
+        display = print
+    display(picture)
+
+
+def save(fig, path):
+    """Write `fig` to `path` as the same small PNG that `show` puts into a notebook."""
+    with open(path, "wb") as file:
+        file.write(png(fig))
+
+
+class Picture:
+    """A figure as HTML (`_repr_html_`) and, where no picture can be shown, as its description (`repr`)."""
+
+    def __init__(self, fig, alt=None):
+        alt = alt or getattr(fig, "alt", None)
+        if not alt or not alt.strip():
+            raise ValueError("a figure needs a description for readers who cannot see it, and this one "
+                             "has none: set fig.alt, or call show(fig, alt='one sentence on what it shows')")
+        self.alt, self.png, self.width = " ".join(alt.split()), png(fig), round(100 * fig.get_figwidth())
+
+    def _repr_html_(self):
+        data = base64.b64encode(self.png).decode("ascii")
+        return (f'<img alt="{html.escape(self.alt)}" width="{self.width}" style="max-width:100%" '
+                f'src="data:image/png;base64,{data}">')
+
+    def __repr__(self):
+        return self.alt
+
+
+def png(fig):
+    """The bytes of `fig` as PNG of at most 150 KB, at 200 dpi in 256 colours unless that is too large."""
+    for dpi, colors in STEPS:
+        image, buffer = few_colors(pixels(fig, dpi), colors), io.BytesIO()
+        image.save(buffer, format="PNG", optimize=True)
+        if buffer.tell() <= LIMIT:
+            return buffer.getvalue()
+    raise ValueError(f"a figure may take {LIMIT:,} bytes so that notebooks stay light, and this one takes "
+                     f"{buffer.tell():,} even at {dpi} dpi in {colors} colours: draw less in it")
+
+
+def pixels(fig, dpi):
+    """The figure as an array (height, width, 3) of bytes."""
+    buffer = io.BytesIO()
+    with plain_text():
+        fig.savefig(buffer, format="rgba", dpi=dpi, facecolor="white")
+    height, width = (round(side * dpi) for side in fig.get_size_inches()[::-1])
+    return np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def few_colors(rgb, count):
+    """An image (height, width, 3) in at most `count` colours, not dithered; the commonest stay exact.
+
+    Median cut alone averages flat areas with the gradient beside them, which once turned gold into orange.
+    """
+    code = (rgb.astype(np.uint32) << np.array([16, 8, 0], np.uint32)).sum(-1, dtype=np.uint32)
+    seen = Image.fromarray(rgb).getcolors(rgb.shape[0] * rgb.shape[1])
+    colors = np.array([color for _, color in sorted(seen, reverse=True)], np.uint8)
+    palette, rest = colors[:count], colors[count:]
+    if len(rest):
+        pinned, rest = colors[: count * 5 // 8], colors[count * 5 // 8 :]
+        cut = Image.fromarray(rest[None]).quantize(count - len(pinned), Image.Quantize.MEDIANCUT, dither=0)
+        made = np.array(cut.getpalette()[: 3 * (count - len(pinned))], np.uint8).reshape(-1, 3)
+        palette = np.concatenate([pinned, made])
+    nearest = np.zeros(1 << 24, np.uint8)
+    for block in np.array_split(colors, len(colors) // 4096 + 1):
+        distance = np.square(block[:, None].astype(np.int32) - palette.astype(np.int32)).sum(-1)
+        nearest[(block.astype(np.uint32) << np.array([16, 8, 0], np.uint32)).sum(-1)] = distance.argmin(1)
+    image = Image.fromarray(nearest[code])
+    image.putpalette(palette.tobytes())
+    return image
