@@ -8,7 +8,7 @@ from . import lessons
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one step over the lessons named (all of them by default); the exit status is 1 when a check fails."""
+    """Run one step over the lessons named (by default all); the exit status is 1 when a check fails."""
     parser = argparse.ArgumentParser(prog="python -m llama_tutorial.authoring", description=__doc__)
     step = parser.add_subparsers(dest="step", required=True)
     text = step.add_parser("from-text", help="notebooks/NAME.ipynb from jupytext percent files NAME.py")
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
         ("tidy", "take out what differs from run to run"),
         ("export", "write the modules of the lessons into llama_tutorial/"),
     ]:
-        step.add_parser(word, help=told).add_argument("lessons", nargs="*", help="a path, or 04, or 04_rotary")
+        step.add_parser(word, help=told).add_argument("lessons", nargs="*", help="a path, 04 or 04_rotary")
     step.add_parser("check", help="say what is out of step")
     given = parser.parse_args(argv)
 

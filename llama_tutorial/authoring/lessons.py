@@ -21,10 +21,10 @@ BY_HAND = {"__init__.py", "__main__.py", "cli.py"}
 # The one name that a lesson may import before the lesson that exports it: the shipped model's voice.
 EXEMPT = {"talk"}
 # Cell metadata that differs from run to run or from editor to editor.
-FLEETING = ["execution", "collapsed", "scrolled", "trusted", "ExecuteTime", "lines_to_next_cell", "autoscroll"]
+FLEETING = "execution collapsed scrolled trusted ExecuteTime lines_to_next_cell autoscroll".split()
 
 
-# ---------------------------------------------------------------------------------------------- the lessons
+# ----------------------------------------------------------------------------------------------- the lessons
 
 
 def lesson_files(names=()) -> list[Path]:
@@ -34,7 +34,7 @@ def lesson_files(names=()) -> list[Path]:
     fits no lesson, and when this is not a checkout.
     """
     if not (ROOT / "pyproject.toml").is_file() or not NOTEBOOKS.is_dir():
-        raise FileNotFoundError(f"no notebooks/ beside {PACKAGE}: lessons are edited in a checkout of the project")
+        raise FileNotFoundError(f"no notebooks/ beside {PACKAGE}: lessons are edited in a checkout")
     known = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     found = []
     for name in map(str, names):
@@ -75,7 +75,7 @@ def _title(notebook: dict) -> tuple[str, str]:
     return "", ""
 
 
-# ---------------------------------------------------------------------------------------------- text → notebook
+# ------------------------------------------------------------------------------------------- text → notebook
 
 
 def from_text(text_path, notebook_path=None) -> Path:
@@ -98,7 +98,8 @@ def from_text(text_path, notebook_path=None) -> Path:
 
     new = notebook.cells
     kept = {}
-    for op, a, b, c, d in SequenceMatcher(None, [*map(key, old)], [*map(key, new)], autojunk=False).get_opcodes():
+    pairs = SequenceMatcher(None, [*map(key, old)], [*map(key, new)], autojunk=False)
+    for op, a, b, c, d in pairs.get_opcodes():
         if op in ("equal", "replace"):
             kept.update(zip(range(c, d), old[a:b]))
     used = {cell.id for cell in kept.values()}
@@ -153,9 +154,10 @@ def run(notebook_path, timeout: int = 300) -> int:
         client.execute()
     except (CellExecutionError, CellTimeoutError) as error:
         raise RuntimeError(f"{path.name}: {error}") from None
-    problems = [p for p in _outputs_out_of_step(_joined(nbformat.writes(notebook)), path.name) if "stderr" in p]
-    if problems:
-        raise RuntimeError("\n".join(problems))
+    problems = _outputs_out_of_step(_joined(nbformat.writes(notebook)), path.name)
+    red = [problem for problem in problems if "stderr is stored" in problem]
+    if red:
+        raise RuntimeError("\n".join(red))
     _write(notebook, path)
     return len([cell for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count])
 
@@ -196,7 +198,7 @@ def _write(notebook, path: Path) -> None:
     path.write_bytes((text.rstrip("\n") + "\n").encode())
 
 
-# ---------------------------------------------------------------------------------------------- notebook → modules
+# ---------------------------------------------------------------------------------------- notebook → modules
 
 
 def export(notebook_path, package_dir=None) -> list[Path]:
@@ -268,7 +270,7 @@ def _must_be_python(source: str, lesson: str) -> ast.Module:
         if isinstance(node, ast.ImportFrom):
             modules = [node.module or ""]
             if node.level:
-                raise ValueError(f"{lesson}: relative import in {source.splitlines()[0]!r}; write llama_tutorial.…")
+                raise ValueError(f"{lesson}: {ast.unparse(node)!r} is relative; write llama_tutorial.MODULE")
         if "llama_tutorial" in modules:
             raise ValueError(
                 f"{lesson}: an exported cell imports from llama_tutorial itself; "
@@ -297,9 +299,10 @@ def _module_text(notebook: dict, lesson: str, sources: list[str], names: list[st
             blocks.append(rest)
     if not docstring:
         title, quote = _title(notebook)
-        said = "\n".join(p for part in (title, quote) for p in [textwrap.fill(part, WIDTH - 4), ""] if part).strip()
+        said = "\n\n".join(textwrap.fill(part, WIDTH - 4) for part in (title, quote) if part)
         if said:
-            docstring = f'{"r" if chr(92) in said else ""}"""{said}\n"""' if "\n" in said else f'"""{said}"""'
+            raw, end = ("r" if "\\" in said else ""), ("\n" if "\n" in said else "")
+            docstring = f'{raw}"""{said}{end}"""'
     imports = [re.sub(r"^from\s+llama_tutorial\.", "from .", line) for line in imports]
     head = [
         docstring,
@@ -320,9 +323,9 @@ def _all_text(names: list[str]) -> str:
 
 def _sort_imports(text: str) -> str:
     """The text with its imports ordered and merged as ruff's isort rule orders them."""
-    command = ["ruff", "check", "--isolated", "--select", "I", "--fix", "--quiet", "--line-length", str(WIDTH)]
+    rules = ["--isolated", "--select", "I", "--fix", "--quiet", "--line-length", str(WIDTH)]
     done = subprocess.run(
-        [sys.executable, "-m", *command, "--stdin-filename", "module.py", "-"],
+        [sys.executable, "-m", "ruff", "check", *rules, "--stdin-filename", "module.py", "-"],
         input=text,
         capture_output=True,
         text=True,
@@ -333,7 +336,7 @@ def _sort_imports(text: str) -> str:
     return done.stdout
 
 
-# ---------------------------------------------------------------------------------------------- in step
+# --------------------------------------------------------------------------------------------------- in step
 
 
 def check_in_step() -> list[str]:
@@ -360,7 +363,7 @@ def check_in_step() -> list[str]:
                     problems.append(f"{module.name}: differs from what {path.name} exports")
     for module in sorted(PACKAGE.glob("*.py")):
         if module.name not in homes and module.name not in BY_HAND:
-            problems.append(f"{module.name}: no lesson exports it, and what is written by hand lives in a folder")
+            problems.append(f"{module.name}: no lesson exports it; what is written by hand lives in a folder")
     return problems + _imports_ahead(homes)
 
 
@@ -392,7 +395,7 @@ def _outputs_out_of_step(notebook: dict, name: str) -> list[str]:
             if any(not re.search(r"""\balt=("[^"]*\S[^"]*"|'[^']*\S[^']*')""", image) for image in images):
                 problems.append(f"{where}: an image without alt text")
             if not images and any(kind.startswith("image/") for kind in data):
-                problems.append(f"{where}: a bare image, which cannot carry alt text; show it as an <img alt>")
+                problems.append(f"{where}: a bare image cannot carry alt text; show it as an <img alt>")
             if "/ipykernel_" in stored or str(ROOT) in stored:
                 problems.append(f"{where}: a path of this machine stands in an output")
     return problems
