@@ -9,6 +9,7 @@ import sys
 import tempfile
 import textwrap
 from difflib import SequenceMatcher
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 WIDTH = 110
@@ -70,8 +71,9 @@ def _title(notebook: dict) -> tuple[str, str]:
         if cell["cell_type"] == "markdown" and cell["source"].startswith("# "):
             lines = cell["source"].splitlines()
             title = re.sub(r"^#\s+(Lesson\s+)?(\d+\s*[-–—·.:]?\s*)?", "", lines[0]).strip()
-            quote = [line[1:].strip() for line in lines if line.startswith(">")]
-            return title, " ".join(quote).strip()
+            below = dropwhile(lambda line: not line.startswith(">"), lines)
+            quote = takewhile(lambda line: line.startswith(">"), below)
+            return title, " ".join(line[1:].strip() for line in quote).strip()
     return "", ""
 
 
@@ -175,7 +177,10 @@ def _write(notebook, path: Path) -> None:
 
     fleeting = [f"cell.metadata.{key}" for key in FLEETING]
     notebook = strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=fleeting)
-    nbdev = notebook.metadata.get("nbdev")
+    nbdev = dict(notebook.metadata.get("nbdev", {}))
+    for cell in notebook.cells:  # nbdev reads `default_exp` in the notebook's metadata, not on its title
+        if cell.cell_type == "markdown" and "default_exp" in cell.metadata.get("nbdev", {}):
+            nbdev |= cell.metadata.pop("nbdev")
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -318,7 +323,8 @@ def _all_text(names: list[str]) -> str:
     line = f"__all__ = [{', '.join(json.dumps(name) for name in names)}]"
     if len(line) <= WIDTH:
         return line
-    return "__all__ = [\n" + "".join(f"    {json.dumps(name)},\n" for name in names) + "]"
+    names = ", ".join(json.dumps(name) for name in names) + ","
+    return f"__all__ = [\n{textwrap.indent(textwrap.fill(names, WIDTH - 4), '    ')}\n]"
 
 
 def _sort_imports(text: str) -> str:
