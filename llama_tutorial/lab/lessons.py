@@ -1,0 +1,160 @@
+"""Find the lessons, copy them without ever touching a reader's file, and start JupyterLab on the first."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+FIRST = "00_start_here.ipynb"
+RECORD = ".llama_tutorial.json"  # beside the copies: the hash of each lesson as it was copied
+CONFIG = Path(__file__).with_name("config")
+
+
+def find_lessons() -> tuple[Path, bool]:
+    """The folder of the lessons, and whether it is a checkout's own.
+
+    An installed package carries them beside its modules, a checkout beside the package. Raises
+    FileNotFoundError where there are neither.
+    """
+    package = Path(__file__).resolve().parents[1]
+    installed, checkout = package / "notebooks", package.parent / "notebooks"
+    if installed.is_dir():
+        return installed, False
+    if checkout.is_dir() and (package.parent / "pyproject.toml").is_file():
+        return checkout, True
+    raise FileNotFoundError(f"no lessons: neither {installed} nor {checkout} is there; reinstall")
+
+
+def copy_lessons(source, directory) -> list[str]:
+    """Copy the lessons that are missing from `directory` and say, a line each, what was done or left alone.
+
+    No existing file is ever written to. A lesson that the reader edited stays as it is; where the packaged
+    one has changed since it was copied, the new one is written beside it as NAME.new.ipynb. Raises OSError
+    where the directory cannot be written.
+    """
+    source, directory = Path(source), Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    record = _read_record(directory / RECORD)
+    known = dict(record)
+    told, copied = [], 0
+    for lesson in sorted(source.glob("*.ipynb")):
+        packaged = lesson.read_bytes()
+        mine = directory / lesson.name
+        newer = directory / f"{lesson.stem}.new.ipynb"
+        if _write_if_absent(mine, packaged):
+            copied += 1
+            record[lesson.name] = _hash(packaged)
+        elif _same(mine, packaged):
+            record[lesson.name] = _hash(packaged)
+        elif record.get(lesson.name, _hash(packaged)) == _hash(packaged):
+            told.append(f"{lesson.name}: kept as you left it")
+        elif _write_if_absent(newer, packaged) or _same(newer, packaged):
+            told.append(f"{lesson.name}: kept as you left it; the newer lesson is {newer.name}")
+        else:
+            told.append(f"{lesson.name}: kept as you left it, like {newer.name}; rename that for the newest")
+    if record != known:
+        _write_record(directory / RECORD, record)
+    if copied:
+        told.insert(0, f"{copied} lessons copied to {directory}")
+    return told
+
+
+def trust(directory, source=None) -> int:
+    """Sign the lessons in `directory`, so that Jupyter shows their stored outputs; return how many.
+
+    With `source`, only those that are the packaged ones, byte for byte: what a reader edited is theirs to
+    trust. Only Jupyter's database of signatures is written, no notebook.
+    """
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    notary, signed = NotebookNotary(), 0
+    for path in sorted(Path(directory).glob("*.ipynb")):
+        packaged = Path(source) / path.name.replace(".new.ipynb", ".ipynb") if source else path
+        if packaged.is_file() and _same(path, packaged.read_bytes()):
+            notary.sign(nbformat.read(path, as_version=4))
+            signed += 1
+    return signed
+
+
+def lab_command(browser: bool = True, port: int | None = None) -> list[str]:
+    """The command line that starts this interpreter's JupyterLab on the first lesson."""
+    command = [sys.executable, "-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    command += ["--ServerApp.answer_yes=True"]  # Ctrl-C stops without a question
+    if not browser:
+        command.append("--no-browser")
+    if port is not None:
+        command.append(f"--port={port}")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    return command
+
+
+def lab_environment() -> dict[str, str]:
+    """The environment, our settings last on Jupyter's search path: defaults, which the reader's own beat."""
+    from jupyter_core.paths import jupyter_config_path
+
+    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join([*jupyter_config_path(), str(CONFIG)])}
+
+
+def open_lab(directory=None, browser: bool = True, port: int | None = None, say=print) -> int:
+    """Start JupyterLab on the lessons and return its exit status once it ends (Ctrl-C ends it).
+
+    In a checkout the lab opens its notebooks/, unless `directory` is given; otherwise the lessons are first
+    copied to `directory`, by default the current one. Raises FileNotFoundError where no lessons are found,
+    OSError where they cannot be copied.
+    """
+    source, checkout = find_lessons()
+    if checkout and directory is None:
+        directory = source
+        trust(directory)
+    else:
+        directory = Path(directory or ".").resolve()
+        for line in copy_lessons(source, directory):
+            say(line)
+        trust(directory, source)
+    say(f"JupyterLab opens {Path(directory) / FIRST}; Ctrl-C here ends it.")
+    sys.stdout.flush()
+    command, environment = lab_command(browser, port), lab_environment()
+    if os.name == "posix":  # become JupyterLab, so that every signal reaches it
+        os.chdir(directory)
+        os.execve(command[0], command, environment)
+    lab = subprocess.Popen(command, cwd=directory, env=environment)
+    while True:
+        try:
+            return lab.wait()
+        except KeyboardInterrupt:  # the lab got it too, and ends by itself
+            continue
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _same(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _write_if_absent(path: Path, content: bytes) -> bool:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _read_record(path: Path) -> dict[str, str]:
+    try:
+        lessons = json.loads(path.read_text(encoding="utf-8"))["lessons"]
+        return {str(name): str(value) for name, value in lessons.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write_record(path: Path, record: dict[str, str]) -> None:
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(json.dumps({"lessons": record}, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(path)
