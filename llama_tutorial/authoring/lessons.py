@@ -428,7 +428,8 @@ def _imports_ahead(homes: dict[str, str]) -> list[str]:
                     heads = [alias.name.split(".") for alias in node.names]
                     pairs = [(head[1], "") for head in heads if head[0] == "llama_tutorial" and head[1:]]
                 for module, name in pairs:
-                    home = homes.get(f"{module}.py")
-                    if home and home >= path.name and name not in EXEMPT:
+                    home = homes.get(f"{module}.py", "")
+                    within = home == path.name and "export" in _directives(cell)  # sibling modules of a lesson
+                    if home >= path.name and not within and name not in EXEMPT:
                         problems.append(f"{path.name}: imports {name or module}, which {home} exports")
     return problems

@@ -1,0 +1,166 @@
+"""The command line: a thin door onto the lessons, the trained model and the trainer."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# Nothing heavy is imported up here, so that --help answers at once; every command loads what it needs.
+
+PROGRAM = "llama-tutorial"
+app = typer.Typer(
+    help="Llama in PyTorch, component by component. Start with: llama-tutorial lab",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback(invoke_without_command=True)
+def door(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of a mistake.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="The same as the command version.")] = False,
+):
+    # No docstring: the application's help stands above. `--debug` is read in run_command.
+    if version:
+        tell_versions()
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def lab(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="Where your copies live [default: here; in a checkout its notebooks/]"),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="--no-browser only prints the address.")] = True,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="[default: 8888 or the next free one]")
+    ] = None,
+):
+    """Open the lessons in JupyterLab. Ctrl-C ends it; your edits stay."""
+    from .lab import open_lab
+
+    return open_lab(directory, browser=browser, port=port)
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help='How the text begins, for example "The for statement".')],
+    max_new_tokens: Annotated[int, typer.Option(help="How many tokens to write at most.")] = 120,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token, more is bolder.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(help="Choose among the k likeliest only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Choose among the likeliest that hold this share.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed writes the same text.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A trained model [default: the one shipped]")
+    ] = None,
+):
+    """Let a trained model write on from a prompt, offline."""
+    write_text(prompt, model, max_new_tokens, temperature, top_k, top_p, seed)
+
+
+@app.command()
+def export(
+    lessons: Annotated[
+        list[str] | None, typer.Argument(help="04, 04_rotary or a path [default: all]", show_default=False)
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="First execute them and store their outputs.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; say what is out of step.")] = False,
+):
+    """For maintainers: write the package from the lessons."""
+    try:
+        import nbdev  # noqa: F401
+    except ImportError:
+        raise ValueError('export needs the test extra: pip install -c constraints.txt -e ".[test]"') from None
+    from .authoring import check_in_step, export, lesson_files
+    from .authoring import run as execute
+
+    if check:
+        problems = check_in_step()
+        typer.echo("\n".join(problems) or "everything is in step")
+        return int(bool(problems))
+    for path in lesson_files(lessons or ()):
+        if run:
+            typer.echo(f"{path.name}: {execute(path)} cells executed")
+        modules = ", ".join(module.name for module in export(path))
+        typer.echo(f"{path.name}: {modules or 'exports nothing'}")
+
+
+@app.command()
+def version():
+    """Say which versions are installed."""
+    tell_versions()
+
+
+def tell_versions() -> None:
+    """Print the versions, without importing what they are of."""
+    from importlib.metadata import version
+
+    from . import __version__
+
+    typer.echo(f"llama_tutorial {__version__}, Python {sys.version.split()[0]}, torch {version('torch')}")
+
+
+def write_text(prompt, model, max_new_tokens, temperature, top_k, top_p, seed) -> None:
+    """Print the prompt and what the model writes after it, piece by piece."""
+    from .generation import load_directory, load_shipped, stream_text
+
+    llama, tokenizer = load_directory(model) if model else load_shipped()
+    pieces = stream_text(
+        llama, tokenizer, prompt,
+        max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
+    )  # fmt: skip
+    said = prompt
+    for piece in pieces:  # the prompt waits for the first piece, so that a mistake prints nothing else
+        print(said, end="", flush=True)
+        said = piece
+    print(said, flush=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command line and exit: 0 done, 1 failed, 2 a mistake in what was given, 130 interrupted."""
+    sys.exit(run_command(sys.argv[1:] if argv is None else argv))
+
+
+def run_command(argv: list[str]) -> int:
+    """Run a command line, return its exit status; a mistake is a line on stderr, with `--debug` a traceback."""
+    debug = "--debug" in argv
+    argv = [word for word in argv if word != "--debug"]
+    try:
+        status = app(argv, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read us has stopped, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        print(f"{PROGRAM}: {in_one_line(error)}", file=sys.stderr)
+        mistake = isinstance(error, (ValueError, TypeError, KeyError, IndexError, OSError))
+        return getattr(error, "exit_code", 2 if mistake else 1)
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    if hasattr(error, "format_message"):  # a mistake in the options
+        command = getattr(getattr(error, "ctx", None), "command_path", PROGRAM)
+        text = f"{error.format_message()} ({command} --help)"
+    elif isinstance(error, OSError) and error.strerror:
+        text = error.strerror + (f": {error.filename}" if error.filename else "")
+    elif isinstance(error, KeyError) and error.args:
+        text = str(error.args[0])
+    else:
+        text = str(error)
+    return " ".join(text.split()) or type(error).__name__
