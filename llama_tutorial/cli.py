@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run_command(argv: list[str]) -> int:
-    """Run a command line, return its exit status; a mistake is a line on stderr, with `--debug` a traceback."""
+    """Run a command line and return its exit status; a mistake is one line on stderr."""
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]
     try:
