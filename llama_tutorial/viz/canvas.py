@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyBboxPatch, PathPatch, Polygon, Rectangle, Wedge
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 
 INK, GREY, FAINT, WHITE = "#22262e", "#5f6672", "#dfe2e8", "#ffffff"
 BLUE, RED, GREEN, GOLD, CYAN, PURPLE, ORANGE, MAUVE = HUES = (
@@ -123,8 +124,10 @@ class Canvas:
     # ---- words ----
 
     def say(self, x, y, text, size=10.5, color=INK, ha="left", va="baseline", weight="normal", mono=False,
-            **kw):
-        """Text at (x, y), by default on its baseline; `size` in points, 10.5 for labels; returns the Text."""
+            halo=None, **kw):
+        """Text at (x, y), by default on its baseline, `size` in points; `halo`: a rim of that colour."""
+        if halo:
+            kw["path_effects"] = [withStroke(linewidth=3, foreground=halo)]
         return self.ax.text(x, y, text, fontsize=size, color=color, ha=ha, va=va, weight=weight,
                             family=MONO if mono else SANS, style="normal", parse_math=False, usetex=False,
                             zorder=self._above(), **kw)
@@ -145,7 +148,7 @@ class Canvas:
         pieces = [(*piece, "normal")[:3] for piece in pieces]
         widths = [self.measure(text, size, weight, mono) for text, _, weight in pieces]
         x -= {"left": 0, "center": sum(widths) / 2, "right": sum(widths)}[ha]
-        for (text, color, weight), width in zip(pieces, widths, strict=True):
+        for (text, color, weight), width in zip(pieces, widths):
             self.say(x, y, text, size, color, va=va, weight=weight, mono=mono)
             x += width
         return x
@@ -210,14 +213,14 @@ class Canvas:
             marker="", solid_capstyle=cap, dash_capstyle="butt", solid_joinstyle="round", antialiased=True,
             zorder=self._above()))
 
-    def rope(self, x0, y0, x1, y1, px, color, plumb=5, alpha=None):
+    def rope(self, x0, y0, x1, y1, px, color, plumb=5, **style):
         """A rope px thick from (x0, y0) to (x1, y1): it leaves and arrives vertically, plumb ends."""
         plumb = np.copysign(min(plumb, abs(y1 - y0) / 4), y1 - y0)
         middle = (y0 + y1) / 2
         points = [(x0, y0), (x0, y0 + plumb), (x0, middle), (x1, middle), (x1, y1 - plumb), (x1, y1)]
         codes = [Path.MOVETO, Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.LINETO]
         return self._patch(PathPatch(Path(points, codes), capstyle="butt", joinstyle="round", fill=False),
-                           None, color, px, alpha)
+                           None, color, px, **style)
 
     def arrow(self, x0, y0, x1, y1, color=INK, px=1.5, head=9):
         """A straight arrow whose filled head, `head` pixels long, ends in (x1, y1)."""
@@ -261,7 +264,7 @@ class Canvas:
         low, high = sorted(scale.pixels)
         flat, side_in = side in ("bottom", "top"), "right" if out < 0 else "left"
         self.line(*((low, at, high, at) if flat else (at, low, at, high)), color=color)
-        for tick, text in zip(ticks, labels, strict=True):
+        for tick, text in zip(ticks, labels):
             p = float(scale(tick))
             if flat:
                 self.line(p, at, p, at + out * 5, color)

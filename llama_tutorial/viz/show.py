@@ -7,10 +7,13 @@ import io
 import numpy as np
 from PIL import Image
 
-from .canvas import plain_text
+from .canvas import GREY, HUES, INK, PROBABILITY, SIGNED, dark, plain_text
 
 LIMIT = 150_000                          # bytes of a figure's PNG
 STEPS = ((200, 256), (200, 128), (200, 64), (150, 128), (100, 128))   # (dots per inch, colours) until it fits
+
+PALETTE = np.array([[int(hue[i : i + 2], 16) for i in (1, 3, 5)]
+                    for hue in (INK, GREY, *HUES, *map(dark, HUES), *SIGNED, *PROBABILITY)], np.uint8)
 
 
 def show(fig, alt=None):
@@ -69,23 +72,28 @@ def pixels(fig, dpi):
 
 
 def few_colors(rgb, count):
-    """An image (height, width, 3) in at most `count` colours, not dithered; the commonest stay exact.
+    """An image (height, width, 3) in at most `count` colours, not dithered; ours and the commonest stay.
 
     Median cut alone averages flat areas with the gradient beside them, which once turned gold into orange.
     """
-    code = (rgb.astype(np.uint32) << np.array([16, 8, 0], np.uint32)).sum(-1, dtype=np.uint32)
     seen = Image.fromarray(rgb).getcolors(rgb.shape[0] * rgb.shape[1])
-    colors = np.array([color for _, color in sorted(seen, reverse=True)], np.uint8)
-    palette, rest = colors[:count], colors[count:]
+    counts, colors = (np.array(each) for each in zip(*sorted(seen, reverse=True)))
+    kept = (colors[:, None] == PALETTE).all(-1).any(-1)
+    kept |= (counts > counts.sum() / 2000) & (np.cumsum(~kept) <= count // 3)
+    palette, rest = colors[kept], colors[~kept]
     if len(rest):
-        pinned, rest = colors[: count * 5 // 8], colors[count * 5 // 8 :]
-        cut = Image.fromarray(rest[None]).quantize(count - len(pinned), Image.Quantize.MEDIANCUT, dither=0)
-        made = np.array(cut.getpalette()[: 3 * (count - len(pinned))], np.uint8).reshape(-1, 3)
-        palette = np.concatenate([pinned, made])
+        often = np.repeat(rest, np.ceil(np.sqrt(counts[~kept])).astype(int), axis=0).astype(np.uint8)
+        cut = Image.fromarray(often[None]).quantize(count - len(palette), Image.Quantize.MEDIANCUT, kmeans=3)
+        palette = np.concatenate([palette, np.reshape(cut.getpalette(), (-1, 3))])
     nearest = np.zeros(1 << 24, np.uint8)
     for block in np.array_split(colors, len(colors) // 4096 + 1):
-        distance = np.square(block[:, None].astype(np.int32) - palette.astype(np.int32)).sum(-1)
-        nearest[(block.astype(np.uint32) << np.array([16, 8, 0], np.uint32)).sum(-1)] = distance.argmin(1)
-    image = Image.fromarray(nearest[code])
-    image.putpalette(palette.tobytes())
+        nearest[_code(block)] = np.square(block[:, None] - palette).sum(-1).argmin(1)
+    image = Image.fromarray(nearest[_code(rgb)])
+    image.putpalette(palette.astype(np.uint8).tobytes())
     return image
+
+
+def _code(rgb):
+    """Colours (..., 3) as one number each."""
+    red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
