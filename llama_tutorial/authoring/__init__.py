@@ -4,6 +4,6 @@ Needs a checkout and the test extra; nothing here is loaded by a reader's code. 
 tells the steps, `python -m llama_tutorial.authoring --help` the commands.
 """
 
-from .lessons import check_in_step, export, from_text, lesson_files, run, tidy
+from .lessons import check_in_step, core_lines, export, from_text, lesson_files, run, tidy
 
-__all__ = ["check_in_step", "export", "from_text", "lesson_files", "run", "tidy"]
+__all__ = ["check_in_step", "core_lines", "export", "from_text", "lesson_files", "run", "tidy"]

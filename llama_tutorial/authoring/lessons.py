@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "llama_tutorial"
 NOTEBOOKS = ROOT / "notebooks"
 
+# The model itself, small to whole: what a reader of the package reads first.
+CORE = "config rms_norm rotary attention mlp decoder_layer model causal_lm".split()
 # Files at the package's top that are written by hand; every other one is a lesson's export.
 BY_HAND = {"__init__.py", "__main__.py", "cli.py"}
 # The one name that a lesson may import before the lesson that exports it: the shipped model's voice.
@@ -328,8 +330,8 @@ def _all_text(names: list[str]) -> str:
 
 
 def _sort_imports(text: str) -> str:
-    """The text with its imports ordered and merged as ruff's isort rule orders them."""
-    rules = ["--isolated", "--select", "I", "--fix", "--quiet", "--line-length", str(WIDTH)]
+    """The text with its imports ordered and merged as the project's ruff settings order them."""
+    rules = ["--config", str(ROOT / "pyproject.toml"), "--select", "I", "--fix", "--quiet"]
     done = subprocess.run(
         [sys.executable, "-m", "ruff", "check", *rules, "--stdin-filename", "module.py", "-"],
         input=text,
@@ -371,6 +373,21 @@ def check_in_step() -> list[str]:
         if module.name not in homes and module.name not in BY_HAND:
             problems.append(f"{module.name}: no lesson exports it; what is written by hand lives in a folder")
     return problems + _imports_ahead(homes)
+
+
+def core_lines(package_dir=None) -> int:
+    """How many lines the core is, from config to causal_lm, without docstrings, comments and blank lines."""
+    total = 0
+    for module in CORE:
+        text = (Path(package_dir or PACKAGE) / f"{module}.py").read_text(encoding="utf-8")
+        docstrings = set()
+        for node in ast.walk(ast.parse(text)):
+            owns = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            if owns and ast.get_docstring(node, clean=False) is not None:
+                docstrings |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        for number, line in enumerate(text.splitlines(), start=1):
+            total += bool(line.strip()) and not line.lstrip().startswith("#") and number not in docstrings
+    return total
 
 
 def _outputs_out_of_step(notebook: dict, name: str) -> list[str]:
@@ -429,7 +446,7 @@ def _imports_ahead(homes: dict[str, str]) -> list[str]:
                     pairs = [(head[1], "") for head in heads if head[0] == "llama_tutorial" and head[1:]]
                 for module, name in pairs:
                     home = homes.get(f"{module}.py", "")
-                    within = home == path.name and "export" in _directives(cell)  # sibling modules of a lesson
+                    within = home == path.name and "export" in _directives(cell)  # its own sibling modules
                     if home >= path.name and not within and name not in EXEMPT:
                         problems.append(f"{path.name}: imports {name or module}, which {home} exports")
     return problems
