@@ -1,0 +1,170 @@
+"""Start here
+
+The one description of a Llama that every part reads: its sizes, checked once.
+"""
+
+# Exported from notebooks/00_start_here.ipynb; edit the lesson, not this file.
+
+__all__ = [
+    "IGNORED_FIELDS", "REQUIRED_VALUES", "SWITCHES", "REALS", "LlamaConfig", "ignored", "nearest",
+    "check_mapping", "complete", "check_field", "check_shape", "check_hidden",
+]
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, init=False)
+class LlamaConfig(Mapping):
+    """The sizes of a Llama, under the names that published checkpoints use.
+
+    Give fields by name (`LlamaConfig(hidden_size=64, ...)`), or one dict or LlamaConfig, or both: names win.
+    A field that is not given takes the value below, which is the 135M shape; `num_key_value_heads` follows
+    `num_attention_heads` where only that is given, and `head_dim` is `hidden_size / num_attention_heads`.
+    It reads like a dict: `config["vocab_size"]`, `dict(config)`.
+
+    Raises TypeError for a name that is not a field (it says the nearest one) and ValueError for an impossible size.
+    Source: Touvron et al. 2023, and the `config.json` of Hugging Face's Llama.
+    """
+
+    vocab_size: int = 49152  # how many different tokens there are
+    hidden_size: int = 576  # numbers per token in the residual stream
+    intermediate_size: int = 1536  # numbers per token inside the MLP
+    num_hidden_layers: int = 30  # decoder layers, one after the other
+    num_attention_heads: int = 9  # heads that ask (queries)
+    num_key_value_heads: int = 3  # heads that answer (keys and values), shared by groups of queries
+    head_dim: int = 64  # numbers per head
+    max_position_embeddings: int = 2048  # the length it was trained on; longer input is not refused
+    rms_norm_eps: float = 1e-5  # keeps a vector of zeros from dividing by zero
+    rope_theta: float = 10000.0  # base of the rotary wavelengths
+    rope_scaling: dict | None = None  # how the wavelengths are stretched; None leaves them
+    attention_bias: bool = False  # biases in q, k, v and o
+    mlp_bias: bool = False  # biases in gate, up and down
+    tie_word_embeddings: bool = True  # input and output embedding are one tensor
+    initializer_range: float = 0.02  # standard deviation of fresh weights
+
+    def __init__(self, config: Mapping | None = None, /, **given):
+        given = {**check_mapping(config), **given}
+        given = {name: value for name, value in given.items() if not ignored(name, value)}
+        known = [field.name for field in fields(self)]
+        for name in given:
+            if name not in known:
+                raise TypeError(f"LlamaConfig has no field {name!r}{nearest(name, known)}")
+        values = {field.name: field.default for field in fields(self)} | complete(given)
+        for name, value in values.items():
+            object.__setattr__(self, name, check_field(name, value))
+        check_shape(self)
+
+    def __getitem__(self, name):
+        if name not in self:
+            raise KeyError(f"LlamaConfig has no field {name!r}{nearest(name, list(self))}")
+        return getattr(self, name)
+
+    def __contains__(self, name):
+        return name in list(self)
+
+    def __iter__(self):
+        return (field.name for field in fields(self))
+
+    def __len__(self):
+        return len(fields(self))
+
+
+# What published config.json files also carry and what changes no number here.
+IGNORED_FIELDS = frozenset(
+    "architectures model_type torch_dtype dtype transformers_version use_cache pretraining_tp attention_dropout "
+    "bos_token_id eos_token_id pad_token_id hidden_act rope_interleaved _name_or_path is_llama_config "
+    "output_attentions output_hidden_states return_dict chunk_size_feed_forward is_encoder_decoder".split()
+)
+# Of those, the ones that would change the numbers if they had another value.
+REQUIRED_VALUES = {"model_type": "llama", "hidden_act": "silu", "rope_interleaved": False, "is_encoder_decoder": False}
+
+
+def ignored(name, value):
+    """Whether a published field can be left out; ValueError where its value would change the numbers."""
+    if name in REQUIRED_VALUES and value != REQUIRED_VALUES[name]:
+        raise ValueError(f"{name} must be {REQUIRED_VALUES[name]!r}, got {value!r}: this package builds Llama only")
+    return name in IGNORED_FIELDS
+
+
+def nearest(name, known):
+    """The hint ': did you mean ...?' for a misspelt name, or the list of names."""
+    match = difflib.get_close_matches(str(name), known, n=1)
+    return f": did you mean {match[0]!r}?" if match else f"; its fields are {', '.join(known)}"
+
+
+def check_mapping(config):
+    """The given fields as a dict, {} for None; TypeError for anything that is not a mapping."""
+    if config is None:
+        return {}
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config must be a LlamaConfig or a dict, got {type(config).__name__}")
+    return dict(config)
+
+
+def complete(given):
+    """The given fields and those that follow from them: key-value heads and the width of a head."""
+    given = {name: value for name, value in given.items() if value is not None}
+    heads = given.get("num_attention_heads", LlamaConfig.num_attention_heads)
+    hidden = given.get("hidden_size", LlamaConfig.hidden_size)
+    if "num_attention_heads" in given:
+        given.setdefault("num_key_value_heads", heads)
+    if "head_dim" not in given:
+        check_field("num_attention_heads", heads), check_field("hidden_size", hidden)
+        if hidden % heads:
+            raise ValueError(
+                f"hidden_size must divide into num_attention_heads equal heads, got {hidden} / {heads}: "
+                "change one of them, or give head_dim"
+            )
+        given["head_dim"] = hidden // heads
+    return given
+
+
+SWITCHES = ("attention_bias", "mlp_bias", "tie_word_embeddings")
+REALS = ("rms_norm_eps", "rope_theta", "initializer_range")
+
+
+def check_field(name, value):
+    """The value of one field; TypeError for a wrong kind, ValueError for an impossible size."""
+    if name == "rope_scaling":
+        return check_mapping(value) or None
+    if name in SWITCHES:
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
+        return value
+    kind = (int, float) if name in REALS else int
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{name} must be {'a number' if name in REALS else 'a whole number'}, got {value!r}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and name not in ("rms_norm_eps", "initializer_range")):
+        raise ValueError(f"{name} must be positive, got {value}")
+    return value
+
+
+def check_shape(config):
+    """ValueError where the sizes do not fit together."""
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    if heads % kv_heads:
+        raise ValueError(
+            f"num_attention_heads must be a multiple of num_key_value_heads, got {heads} and {kv_heads}: "
+            "every key-value head serves an equal group of queries"
+        )
+    if config.head_dim % 2:
+        raise ValueError(f"head_dim must be even, got {config.head_dim}: rotary embeddings turn pairs of numbers")
+
+
+def check_hidden(x, width, owner, rank=None):
+    """Refuse a tensor that `owner` cannot read: TypeError unless floats, ValueError unless (..., width).
+
+    `rank` asks for exactly so many axes: 3 is (batch, seq, width).
+    """
+    if not getattr(x, "is_floating_point", bool)():
+        raise TypeError(f"{owner} takes a tensor of floats, got {getattr(x, 'dtype', type(x).__name__)}")
+    shape = tuple(x.shape)
+    if rank is not None and x.ndim != rank:
+        raise ValueError(f"{owner} takes a tensor (batch, seq, {width}), got {shape}: it has {x.ndim} axes, not {rank}")
+    if not shape or shape[-1] != width:
+        raise ValueError(f"{owner} takes a tensor whose last axis is {width}, got {shape}")
+    if 0 in shape:
+        raise ValueError(f"{owner} takes at least one token, got {shape}: an axis is empty")

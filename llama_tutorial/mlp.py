@@ -1,0 +1,35 @@
+"""The gated MLP
+
+Each token thinks on its own: one projection offers, another decides how much of the offer passes.
+"""
+
+# Exported from notebooks/06_mlp.ipynb; edit the lesson, not this file.
+
+__all__ = ["LlamaMLP"]
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .config import LlamaConfig, check_hidden
+
+
+class LlamaMLP(nn.Module):
+    """SwiGLU: down(silu(gate(x)) · up(x)), (..., hidden) → the same shape.
+
+    Raises TypeError or ValueError for a wrong dtype or width. Source: Shazeer 2020, equation 6.
+    """
+
+    def __init__(self, config: LlamaConfig | Mapping):
+        super().__init__()
+        config = LlamaConfig(config)
+        hidden, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+        self.gate_proj = nn.Linear(hidden, inner, bias=bias)
+        self.up_proj = nn.Linear(hidden, inner, bias=bias)
+        self.down_proj = nn.Linear(inner, hidden, bias=bias)
+
+    def forward(self, x: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch hidden"]:
+        check_hidden(x, self.gate_proj.in_features, "LlamaMLP")
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))

@@ -1,0 +1,87 @@
+"""Text, tokens and an honest split
+
+Text becomes bytes, bytes become tokens, and a fair exam keeps its pages out of the textbook.
+"""
+
+# Exported from notebooks/02_tokens.ipynb; edit the lesson, not this file.
+
+__all__ = ["END_OF_TEXT", "Tokenizer", "byte_symbols"]
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+class Tokenizer:
+    """Byte-pair tokens: text ↔ ids, kept in one `tokenizer.json` that every library of the field reads.
+
+    Id 0 is the end of a text. Any text survives `decode(encode(text))`, because the smallest tokens are the 256 bytes.
+    Source: Sennrich et al. 2016, on bytes after Radford et al. 2019.
+    """
+
+    def __init__(self, inner):
+        self.inner = inner  # a tokenizers.Tokenizer
+        self.end_of_text = inner.token_to_id(END_OF_TEXT)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
+        """Learn vocab_size − 257 merges from texts; ValueError for fewer than 257 ids (256 bytes and the end)."""
+        from tokenizers import Tokenizer as Inner
+        from tokenizers import decoders, models, pre_tokenizers, trainers
+
+        if vocab_size < 257:
+            raise ValueError(f"vocab_size must be at least 257 (256 bytes and the end of text), got {vocab_size}")
+        inner = Inner(models.BPE())
+        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        inner.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
+        )
+        inner.train_from_iterator(texts, trainer)
+        return cls(inner)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Tokenizer":
+        """Read a tokenizer.json; FileNotFoundError where there is none, ValueError where it cannot be read."""
+        from tokenizers import Tokenizer as Inner
+
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no tokenizer at {path}")
+        try:
+            return cls(Inner.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception
+            raise ValueError(f"{path} is not a tokenizer.json: {error}") from None
+
+    def save(self, path: str | Path):
+        """Write tokenizer.json."""
+        Path(path).write_text(json.dumps(json.loads(self.inner.to_str()), ensure_ascii=False), encoding="utf-8")
+
+    def __len__(self):
+        return self.inner.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+        if not isinstance(text, str):
+            raise TypeError(f"encode takes a str, got {type(text).__name__}")
+        return self.inner.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids; the end of text is left out, half a character shows as �."""
+        return self.inner.decode([int(i) for i in ids], skip_special_tokens=True)
+
+    def pieces(self, ids: Sequence[int]) -> list[bytes]:
+        """The bytes of every id by itself: where a text is cut."""
+        table = {symbol: byte for byte, symbol in byte_symbols().items()}
+        names = [self.inner.id_to_token(int(i)) for i in ids]
+        return [b"" if name == END_OF_TEXT else bytes(table[symbol] for symbol in name) for name in names]
+
+
+def byte_symbols() -> dict[int, str]:
+    """The printable character that stands for each byte in a tokenizer.json (Radford et al. 2019): 32 is Ġ."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}

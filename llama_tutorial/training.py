@@ -1,0 +1,472 @@
+"""Training
+
+From raw text to a model that writes: windows of text, a loss, a step downhill, and a fair exam.
+"""
+
+# Exported from notebooks/10_training.ipynb; edit the lesson, not this file.
+
+__all__ = [
+    "SHIPPED_SHAPE", "SHIPPED_VOCAB", "SHIPPED_RECIPE", "Recipe", "draw_windows", "check_sources",
+    "orthogonalize", "Muon", "make_optimizers", "step_size", "lent_dropout", "Trainer", "bits_per_byte",
+    "exam_windows", "atomic_write", "weights_once", "fingerprint", "save_checkpoint", "load_checkpoint",
+    "steps_within", "run_to_end", "write_directory", "Text", "reference_text", "text_of_files", "token_ids",
+    "train_directory", "finish",
+]
+
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .causal_lm import LlamaForCausalLM, next_token_loss
+from .corpus import python_corpus, share_inside, windows
+from .tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. Randomness is a function of `seed` and the step's number, nothing else."""
+
+    steps: int = 880
+    batch: int = 8  # windows per step
+    context: int = 128  # tokens predicted per window
+    optimizer: str = "muon"  # "muon" (on the layers' matrices, AdamW on the rest) or "adamw"
+    matrix_lr: float = 0.02  # Muon's step
+    lr: float = 5e-3  # AdamW's step
+    warmup: float = 0.03  # the share of the steps in which the step size grows; after it, it falls to zero
+    clip: float = 1.0  # the longest gradient
+    dropout: float = 0.0  # lent to the model while it trains; Llama itself has none
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("steps", "batch", "context"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)!r}")
+        if self.optimizer not in ("muon", "adamw"):
+            raise ValueError(f"optimizer must be 'muon' or 'adamw', got {self.optimizer!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+
+
+def draw_windows(
+    sources: Sequence[Int[Tensor, " tokens"]], recipe: Recipe, step: int
+) -> Int[Tensor, "batch seq"]:
+    """The windows of one step: context + 1 tokens each, from random places, taking the sources in turn.
+
+    The same recipe and step always give the same windows, so a run that is resumed reads on where it stopped.
+    """
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    rows = []
+    for row in range(recipe.batch):
+        source = sources[(step * recipe.batch + row) % len(sources)]
+        start = torch.randint(len(source) - recipe.context, (), generator=generator)
+        rows.append(source[start : start + recipe.context + 1])
+    return torch.stack(rows).long()
+
+
+def check_sources(sources, recipe):
+    """ValueError where a text is too short to cut one window from."""
+    for source in sources:
+        if len(source) <= recipe.context:
+            raise ValueError(
+                f"a training text needs more than {recipe.context} tokens, one window, got {len(source)}: "
+                "give more text or a smaller context"
+            )
+
+
+def orthogonalize(update: Float[Tensor, "*batch rows cols"], steps: int = 5) -> Float[Tensor, "*batch rows cols"]:
+    """Bring all singular values of a matrix near 1 by Newton–Schulz steps: every direction gets a similar step.
+
+    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
+    """
+    tall = update.shape[-2] > update.shape[-1]
+    x = update.mT if tall else update
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = 3.4445 * x + (2.0315 * gram @ gram - 4.7750 * gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised; for the matrices of the layers only. Source: Jordan et al. 2024."""
+
+    def __init__(self, params, lr: float = 0.02, momentum: float = 0.95):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                average = state.setdefault("momentum", torch.zeros_like(weight))
+                average.lerp_(weight.grad, 1 - group["momentum"])
+                update = orthogonalize(torch.lerp(weight.grad, average, group["momentum"]))
+                scale = max(1, weight.shape[0] / weight.shape[1]) ** 0.5
+                weight.add_(update, alpha=-group["lr"] * scale)
+
+
+def make_optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """One or two optimisers: Muon for the layers' matrices where the recipe says so, AdamW for everything else."""
+    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    if recipe.optimizer == "adamw":
+        return [torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.0)]
+    chosen = {id(weight) for weight in matrices}
+    rest = [weight for weight in model.parameters() if id(weight) not in chosen]
+    return [
+        Muon(matrices, lr=recipe.matrix_lr),
+        torch.optim.AdamW(rest, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def step_size(step: int, recipe: Recipe) -> float:
+    """The share of the full step size at a step: a short rise, then a straight line to zero."""
+    warmup = max(1, round(recipe.warmup * recipe.steps))
+    rise = (step + 1) / warmup
+    fall = (recipe.steps - step) / max(1, recipe.steps - warmup)
+    return min(rise, fall, 1.0)
+
+
+@contextmanager
+def lent_dropout(model: nn.Module, share: float):
+    """Drop a share of what the embedding and every layer's two parts write, for as long as the block runs."""
+
+    def drop(module, inputs, output):
+        return F.dropout(output, share)
+
+    names = ("embed_tokens", "o_proj", "down_proj") if share else ()
+    writers = [module for name, module in model.named_modules() if name.endswith(names)] if names else []
+    hooks = [module.register_forward_hook(drop) for module in writers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class Trainer:
+    """A model, its optimisers and how far they have come; `advance()` is one step and returns its loss in nats."""
+
+    def __init__(self, model: LlamaForCausalLM, sources: Sequence[Int[Tensor, " tokens"]], recipe: Recipe):
+        check_sources(sources, recipe)
+        self.model, self.sources, self.recipe = model, list(sources), recipe
+        self.optimizers = make_optimizers(model, recipe)
+        self.losses: list[float] = []
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return len(self.losses)
+
+    def advance(self) -> float:
+        """One step: windows, loss, gradients, a step downhill."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                full = group.setdefault("full_lr", group["lr"])
+                group["lr"] = full * step_size(self.step, self.recipe)
+        loss = self.backward(draw_windows(self.sources, self.recipe, self.step))
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.losses.append(loss)
+        return loss
+
+    def backward(self, windows: Int[Tensor, "batch seq"]) -> float:
+        """The loss of some windows, with gradients; dropout's chances depend on the step alone."""
+        device = self.model.lm_head.weight.device
+        with torch.random.fork_rng(devices=[]), lent_dropout(self.model, self.recipe.dropout):
+            torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+            windows = windows.to(device)
+            loss = next_token_loss(self.model(windows), windows)
+            loss.backward()
+        if not math.isfinite(loss.item()):
+            raise ValueError(f"the loss is {loss.item()} at step {self.step}: try a smaller lr")
+        return loss.item()
+
+
+@torch.inference_mode()
+def bits_per_byte(
+    model: LlamaForCausalLM, ids: Int[Tensor, " tokens"], byte_count: int, context: int = 128, batch: int = 32
+) -> float:
+    """How many bits the model needs per byte of a text, read in windows that do not overlap.
+
+    `ids` are the text's tokens, `byte_count` its length in UTF-8. Every token but the first is predicted once, from
+    at most `context` tokens before it. Lower is better; a model that knows nothing needs log2(vocab) per token.
+    """
+    check_sources([ids], Recipe(context=1))
+    surprise = 0.0
+    for inputs, targets in exam_windows(ids.long(), context, batch):
+        logits = model(inputs.to(model.lm_head.weight.device))
+        scores = rearrange(logits.float(), "batch seq vocab -> (batch seq) vocab").cpu()
+        surprise += F.cross_entropy(scores, rearrange(targets, "batch seq -> (batch seq)"), reduction="sum").item()
+    return surprise / math.log(2) / byte_count
+
+
+def exam_windows(ids, context, batch):
+    """Inputs and targets (batch, seq) that walk through a text once: full windows in batches, then the remainder."""
+    full = (len(ids) - 1) // context * context
+    inputs = rearrange(ids[:full], "(window seq) -> window seq", seq=context)
+    targets = rearrange(ids[1 : full + 1], "(window seq) -> window seq", seq=context)
+    yield from zip(inputs.split(batch), targets.split(batch), strict=True)
+    if full < len(ids) - 1:
+        yield rearrange(ids[full:-1], "seq -> 1 seq"), rearrange(ids[full + 1 :], "seq -> 1 seq")
+
+
+def atomic_write(path: Path, write):
+    """Write a file so that a kill at any moment leaves the old one or the new one: write(temporary), then swap."""
+    temporary = path.with_name(path.name + ".partial")
+    write(temporary)
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def weights_once(model: LlamaForCausalLM) -> dict[str, Tensor]:
+    """The model's tensors by name, a tied head only once, as published files hold them."""
+    tied = model.config.tie_word_embeddings
+    return {name: w.contiguous() for name, w in model.state_dict().items() if not (tied and name == "lm_head.weight")}
+
+
+def fingerprint(sources: Sequence[Int[Tensor, " tokens"]]) -> str:
+    """A short name for the text of a run: the same for the same tokens only."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.to(torch.int64).numpy().tobytes() + b"|")
+    return digest.hexdigest()[:16]
+
+
+def save_checkpoint(trainer: Trainer, path: str | Path):
+    """Write all that a run needs to go on: weights, optimisers, losses so far and the recipe, in one safetensors file.
+
+    The place in the text and the state of chance are the step's number, because both follow from it.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {f"model.{name}": tensor for name, tensor in weights_once(trainer.model).items()}
+    for i, optimizer in enumerate(trainer.optimizers):
+        for weight, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{weight}.{name}": tensor.clone() for name, tensor in state.items()}
+    run = {"recipe": asdict(trainer.recipe), "losses": trainer.losses, "text": fingerprint(trainer.sources)}
+    metadata = {"run": json.dumps(run), "config": json.dumps(dict(trainer.model.config))}
+    atomic_write(Path(path), lambda temporary: save_file(tensors, temporary, metadata=metadata))
+
+
+def load_checkpoint(path: str | Path, sources: Sequence[Int[Tensor, " tokens"]]) -> Trainer:
+    """Go on from a checkpoint on the same text; ValueError for a file that cannot be read or for another text."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            run, config = (json.loads(file.metadata()[name]) for name in ("run", "config"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        recipe, model = Recipe(**run["recipe"]), LlamaForCausalLM(config)
+    except Exception as error:
+        raise ValueError(f"the checkpoint {path} cannot be read ({error}): delete it to start anew") from None
+    if run["text"] != fingerprint(sources):
+        raise ValueError(f"the checkpoint {path} was made on another text: give that text, or start elsewhere")
+    trainer = Trainer(model, sources, recipe)
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}, False)
+    for i, optimizer in enumerate(trainer.optimizers):
+        state: dict[int, dict] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(f"optimizer.{i}."):
+                weight, part = name.split(".")[2:]
+                state.setdefault(int(weight), {})[part] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    trainer.losses = run["losses"]
+    return trainer
+
+
+def steps_within(minutes: float, trainer: Trainer, tries: int = 5) -> int:
+    """How many steps fit into some minutes on this machine, from the median time of a few on a copy."""
+    if not minutes > 0:
+        raise ValueError(f"minutes must be positive, got {minutes}")
+    copy = Trainer(deepcopy(trainer.model), trainer.sources, trainer.recipe)
+    seconds = []
+    for _ in range(tries + 1):
+        start = time.perf_counter()
+        copy.advance()
+        seconds.append(time.perf_counter() - start)
+    return max(1, int(minutes * 60 / sorted(seconds[1:])[tries // 2]))
+
+
+def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: int = 100, progress=None) -> Trainer:
+    """Take all steps that are left, with a checkpoint every so many and a bar with tokens per second and time left.
+
+    `progress` is the stream that the bar is drawn on (`sys.stdout` in a notebook); None draws none.
+    """
+    from tqdm import tqdm
+
+    recipe = trainer.recipe
+    tokens = recipe.batch * recipe.context
+    bar = tqdm(
+        total=recipe.steps * tokens, initial=trainer.step * tokens, unit="token", unit_scale=True,
+        file=progress, disable=progress is None, mininterval=0.5,
+    )
+    with bar:
+        while trainer.step < recipe.steps:
+            loss = trainer.advance()
+            bar.set_description(f"step {trainer.step:,} of {recipe.steps:,}, loss {loss:.2f}", refresh=False)
+            bar.update(tokens)
+            if checkpoint and (trainer.step % every == 0 or trainer.step == recipe.steps):
+                save_checkpoint(trainer, checkpoint)
+    return trainer
+
+
+def write_directory(
+    model: LlamaForCausalLM, tokenizer: Tokenizer, directory: str | Path, dtype: torch.dtype = torch.float16
+):
+    """Write config.json, generation_config.json, tokenizer.json and model.safetensors, as the libraries read them."""
+    from safetensors.torch import save_file
+
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    end = {"bos_token_id": tokenizer.end_of_text, "eos_token_id": tokenizer.end_of_text}
+    kind = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu"}
+    config = {**kind, **dict(model.config), **end, "torch_dtype": str(dtype).removeprefix("torch.")}
+    for name, content in (("config.json", config), ("generation_config.json", end)):
+        text = json.dumps(content, indent=2) + "\n"
+        atomic_write(directory / name, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+    atomic_write(directory / "tokenizer.json", tokenizer.save)
+    weights = {name: weight.to(dtype) for name, weight in weights_once(model).items()}
+    atomic_write(
+        directory / "model.safetensors",
+        lambda temporary: save_file(weights, temporary, metadata={"format": "pt"}),
+    )
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a run reads and what it is examined on: parts to take windows from in turn, and held-out text."""
+
+    parts: list[list[str]]
+    held_out: list[str]
+    note: str
+
+    @property
+    def byte_count(self) -> int:
+        """The length of the held-out text in bytes of UTF-8."""
+        return sum(len(text.encode()) for text in self.held_out)
+
+
+def reference_text() -> Text:
+    """Python's reference and the standard library's docstrings, half of the windows from each."""
+    corpus = python_corpus()
+    parts = [list(corpus.reference.values()), list(corpus.docstrings.values())]
+    version = ".".join(map(str, sys.version_info[:3]))
+    note = (
+        f"Trained on the reference topics and the standard library's docstrings of Python {version}, which are under "
+        "the Python Software Foundation License Version 2; examined on whole topics that were held out."
+    )
+    return Text(parts, list(corpus.held_out.values()), note)
+
+
+def text_of_files(paths: Sequence[str | Path]) -> Text:
+    """Files of UTF-8 text; the last tenth of each is held out, and the note says how much of that stands in the rest.
+
+    Raises FileNotFoundError for a missing file and ValueError for one that is not UTF-8 or empty.
+    """
+    kept, exam = [], []
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8") from None
+        if len(text) < 10:
+            raise ValueError(f"{path} holds {len(text)} characters: there is nothing to learn from it")
+        kept.append(text[: -(len(text) // 10)])
+        exam.append(text[-(len(text) // 10) :])
+    seen = set().union(*(windows(text, 40) for text in kept))
+    shared = sum(share_inside(text, seen, 40) * len(text) for text in exam) / sum(map(len, exam))
+    names = ", ".join(Path(path).name for path in paths)
+    note = f"Trained on {names}; examined on the last tenth, of which {shared:.1%} stands in the rest."
+    return Text([kept], exam, note)
+
+
+# The shape and the recipe of the model that comes with this package.
+SHIPPED_SHAPE = {
+    "hidden_size": 160,
+    "intermediate_size": 448,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 5,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 256,
+}
+SHIPPED_VOCAB = 2048
+SHIPPED_RECIPE = Recipe(steps=2400, batch=8, context=256, dropout=0.1)
+
+
+def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> Int[Tensor, " tokens"]:
+    """The ids of some texts, one after the other, each closed by the end of text."""
+    return torch.tensor([i for text in texts for i in (*tokenizer.encode(text), tokenizer.end_of_text)])
+
+
+def train_directory(
+    directory: str | Path,
+    text: Text | None = None,
+    recipe: Recipe = SHIPPED_RECIPE,
+    minutes: float | None = None,
+    shape: dict = SHIPPED_SHAPE,
+    vocab_size: int = SHIPPED_VOCAB,
+    progress=None,
+) -> dict:
+    """Train a model into a directory, or go on with a run that was cut off there; returns what training.json says.
+
+    As it stands it makes the model that comes with this package. `minutes` replaces the recipe's steps by what fits,
+    measured once and kept, so that a run which is resumed ends like an unbroken one.
+    """
+    directory = Path(directory)
+    if (directory / "training.json").exists():
+        raise ValueError(f"{directory} holds a finished run: choose another directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    text = text or reference_text()
+    tokenizer_file, checkpoint = directory / "tokenizer.json", directory / "training.safetensors"
+    if not tokenizer_file.exists():
+        texts = [text for part in text.parts for text in part]
+        atomic_write(tokenizer_file, Tokenizer.train(texts, vocab_size).save)
+    tokenizer = Tokenizer.load(tokenizer_file)
+    sources = [token_ids(tokenizer, part) for part in text.parts]
+    if checkpoint.exists():
+        trainer = load_checkpoint(checkpoint, sources)
+    else:
+        torch.manual_seed(recipe.seed)
+        trainer = Trainer(LlamaForCausalLM({**shape, "vocab_size": len(tokenizer)}), sources, recipe)
+        if minutes is not None:
+            trainer.recipe = replace(recipe, steps=steps_within(minutes, trainer))
+        save_checkpoint(trainer, checkpoint)
+    run_to_end(trainer, checkpoint, progress=progress)
+    return finish(trainer, tokenizer, text, directory)
+
+
+def finish(trainer: Trainer, tokenizer: Tokenizer, text: Text, directory: Path) -> dict:
+    """Write the trained model in float16, examine it as written, and leave training.json in place of the checkpoint."""
+    model = trainer.model.half().float()
+    write_directory(model, tokenizer, directory)
+    exam = token_ids(tokenizer, text.held_out)
+    report = {
+        "note": text.note,
+        "held_out_bits_per_byte": round(bits_per_byte(model, exam, text.byte_count, trainer.recipe.context), 4),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "recipe": asdict(trainer.recipe),
+        "torch": torch.__version__.partition("+")[0],
+    }
+    report_text = json.dumps(report, indent=2) + "\n"
+    atomic_write(directory / "training.json", lambda temporary: temporary.write_text(report_text, encoding="utf-8"))
+    (directory / "training.safetensors").unlink(missing_ok=True)
+    return report
