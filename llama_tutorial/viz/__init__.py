@@ -10,6 +10,7 @@ _HOME = {                                # name → the file that defines it; on
     "canvas": "canvas",
     "dials": "rotary",
     "frequencies": "rotary",
+    "gate_doors": "mlp",
     "ropes": "attention",
     "save": "show",
     "show": "show",
