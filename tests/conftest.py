@@ -8,6 +8,14 @@ Signatures are checked at run time (jaxtyping with beartype) in child processes 
 check reports a wrong shape before our own, better worded ValueError, and cannot stand inside a compiled graph.
 """
 
+import functools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -26,3 +34,65 @@ def pytest_configure(config):
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+class Lab:
+    """A `llama-tutorial lab` in a process of its own, with a home of its own."""
+
+    def __init__(self, folder: Path, home: Path, *arguments: str, **environment: str):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.log = home / "lab.log"
+        command = [sys.executable, "-m", "llama_tutorial", "lab", *arguments, "--no-browser", f"--port={self.port}"]
+        theirs = {key: value for key, value in os.environ.items() if not key.startswith("JUPYTER")}
+        own = {"HOME": str(home), "USERPROFILE": str(home), "JUPYTER_TOKEN": "secret"}
+        # A background job of a shell inherits a Ctrl-C that is ignored; a reader's terminal does not.
+        hear_ctrl_c = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=theirs | own | environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=hear_ctrl_c if os.name == "posix" else None,
+            )
+
+    def address(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}?token=secret"
+
+    def get(self, path: str, seconds: float = 60) -> bytes:
+        """What the server answers, waiting for it to be up."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                with urllib.request.urlopen(self.address(path), timeout=30) as answer:
+                    return answer.read()
+            except OSError:
+                if time.monotonic() > end or self.process.poll() is not None:
+                    raise RuntimeError(f"the lab did not answer:\n{self.log.read_text()}") from None
+                time.sleep(0.3)
+
+    def stop(self) -> int:
+        """Ctrl-C, and the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def start_lab(tmp_path):
+    """`start_lab(folder, *arguments, **environment)` starts a lab that ends with the test."""
+    running = []
+
+    def start(folder: Path, *arguments: str, **environment: str) -> Lab:
+        home = tmp_path / f"home{len(running)}"
+        home.mkdir()
+        running.append(Lab(folder, home, *arguments, **environment))
+        return running[-1]
+
+    yield start
+    for lab in running:
+        if lab.process.poll() is None:
+            lab.process.kill()
+            lab.process.wait()

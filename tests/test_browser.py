@@ -1,0 +1,68 @@
+"""In a real browser: the lab opens on the first lesson, its stored outputs show, and Run All goes through."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+pytestmark = pytest.mark.thorough
+
+LESSON = "06_mlp.ipynb"  # a short one
+
+
+@pytest.fixture
+def page():
+    reason = 'no browser check: it asks for pip install -c constraints.txt -e ".[browser]"'
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with playwright.sync_playwright() as driver:
+        try:
+            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no browser check: Chromium does not start here ({str(error).splitlines()[0]})")
+        yield browser.new_page(viewport={"width": 1400, "height": 1000})
+        browser.close()
+
+
+def idle(page) -> None:
+    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')", timeout=90_000)
+
+
+def test_the_lab_opens_on_the_first_lesson_and_run_all_goes_through(page, start_lab, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    lab = start_lab(tmp_path, str(mine))
+    lab.get("api/contents")
+
+    # Only the printed address, /lab/tree/00_start_here.ipynb, and nothing stands between it and the lesson.
+    assert "/lab/tree/00_start_here.ipynb?token=" in lab.log.read_text()
+    page.goto(lab.address("lab/tree/00_start_here.ipynb"))
+    idle(page)
+    assert page.locator(".jp-Notebook h1").first.is_visible()
+    assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
+    pictures = page.locator(".jp-OutputArea-output img[alt]")
+    first = pictures.first
+    first.wait_for(timeout=30_000)
+    assert first.evaluate("image => image.naturalWidth") > 100
+
+    # A lesson without its outputs, as one who runs it for the first time has it after a restart.
+    lesson = json.loads((mine / LESSON).read_text())
+    code = [cell for cell in lesson["cells"] if cell["cell_type"] == "code"]
+    for cell in code:
+        cell["outputs"], cell["execution_count"] = [], None
+    (mine / LESSON).write_text(json.dumps(lesson))
+    page.goto(lab.address(f"lab/tree/{LESSON}"))
+    idle(page)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    counts, end = [], time.monotonic() + 120
+    while counts != list(range(1, len(code) + 1)):
+        assert time.monotonic() < end, f"Run All stopped at {counts}"
+        page.wait_for_timeout(500)
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(500)
+        cells = [c for c in json.loads((mine / LESSON).read_text())["cells"] if c["cell_type"] == "code"]
+        counts = [cell["execution_count"] for cell in cells]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
