@@ -10,6 +10,7 @@ check reports a wrong shape before our own, better worded ValueError, and cannot
 
 import functools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,7 +47,7 @@ class Lab:
         self.log = home / "lab.log"
         command = [sys.executable, "-m", "llama_tutorial", "lab", *arguments, "--no-browser", f"--port={self.port}"]
         theirs = {key: value for key, value in os.environ.items() if not key.startswith("JUPYTER")}
-        own = {"HOME": str(home), "USERPROFILE": str(home), "JUPYTER_TOKEN": "secret"}
+        own = {"HOME": str(home), "USERPROFILE": str(home)}
         # A background job of a shell inherits a Ctrl-C that is ignored; a reader's terminal does not.
         hear_ctrl_c = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         with self.log.open("wb") as log:
@@ -59,20 +60,23 @@ class Lab:
                 preexec_fn=hear_ctrl_c if os.name == "posix" else None,
             )
 
-    def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}?token=secret"
-
-    def get(self, path: str, seconds: float = 60) -> bytes:
-        """What the server answers, waiting for it to be up."""
+    def printed(self, seconds: float = 60) -> str:
+        """The address that the lab prints once it is up."""
         end = time.monotonic() + seconds
-        while True:
-            try:
-                with urllib.request.urlopen(self.address(path), timeout=30) as answer:
-                    return answer.read()
-            except OSError:
-                if time.monotonic() > end or self.process.poll() is not None:
-                    raise RuntimeError(f"the lab did not answer:\n{self.log.read_text()}") from None
-                time.sleep(0.3)
+        while not (found := re.search(rf"http://127\.0\.0\.1:{self.port}/\S+", self.log.read_text())):
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise RuntimeError(f"the lab did not start:\n{self.log.read_text()}")
+            time.sleep(0.2)
+        return found[0]
+
+    def address(self, path: str) -> str:
+        """The address of a path of the server, with the token that lets us in."""
+        return f"http://127.0.0.1:{self.port}/{path}?{self.printed().split('?')[1]}"
+
+    def get(self, path: str) -> bytes:
+        """What the server answers."""
+        with urllib.request.urlopen(self.address(path), timeout=30) as answer:
+            return answer.read()
 
     def stop(self) -> int:
         """Ctrl-C, and the exit status."""

@@ -12,7 +12,7 @@ LESSON = "06_mlp.ipynb"  # a short one
 
 
 @pytest.fixture
-def page():
+def tab():
     reason = 'no browser check: it asks for pip install -c constraints.txt -e ".[browser]"'
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -25,23 +25,21 @@ def page():
         browser.close()
 
 
-def idle(page) -> None:
-    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')", timeout=90_000)
+def idle(tab) -> None:
+    tab.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')", timeout=90_000)
 
 
-def test_the_lab_opens_on_the_first_lesson_and_run_all_goes_through(page, start_lab, tmp_path):
+def test_the_lab_opens_on_the_first_lesson_and_run_all_goes_through(tab, start_lab, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     lab = start_lab(tmp_path, str(mine))
-    lab.get("api/contents")
 
-    # Only the printed address, /lab/tree/00_start_here.ipynb, and nothing stands between it and the lesson.
-    assert "/lab/tree/00_start_here.ipynb?token=" in lab.log.read_text()
-    page.goto(lab.address("lab/tree/00_start_here.ipynb"))
-    idle(page)
-    assert page.locator(".jp-Notebook h1").first.is_visible()
-    assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
-    pictures = page.locator(".jp-OutputArea-output img[alt]")
+    # The address that it prints opens the lesson, and nothing stands between the two.
+    tab.goto(lab.printed())
+    idle(tab)
+    assert tab.locator(".jp-Notebook h1").first.is_visible()
+    assert tab.locator(".jp-Dialog, .Toastify__toast").count() == 0
+    pictures = tab.locator(".jp-OutputArea-output img[alt]")
     first = pictures.first
     first.wait_for(timeout=30_000)
     assert first.evaluate("image => image.naturalWidth") > 100
@@ -52,16 +50,16 @@ def test_the_lab_opens_on_the_first_lesson_and_run_all_goes_through(page, start_
     for cell in code:
         cell["outputs"], cell["execution_count"] = [], None
     (mine / LESSON).write_text(json.dumps(lesson))
-    page.goto(lab.address(f"lab/tree/{LESSON}"))
-    idle(page)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    tab.goto(lab.address(f"lab/tree/{LESSON}"))
+    idle(tab)
+    tab.get_by_role("menuitem", name="Run", exact=True).click()
+    tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     counts, end = [], time.monotonic() + 120
     while counts != list(range(1, len(code) + 1)):
         assert time.monotonic() < end, f"Run All stopped at {counts}"
-        page.wait_for_timeout(500)
-        page.keyboard.press("Control+s")
-        page.wait_for_timeout(500)
+        tab.wait_for_timeout(500)
+        tab.keyboard.press("Control+s")
+        tab.wait_for_timeout(500)
         cells = [c for c in json.loads((mine / LESSON).read_text())["cells"] if c["cell_type"] == "code"]
         counts = [cell["execution_count"] for cell in cells]
     outputs = [output for cell in cells for output in cell["outputs"]]
