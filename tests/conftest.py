@@ -60,7 +60,7 @@ class Lab:
                 preexec_fn=hear_ctrl_c if os.name == "posix" else None,
             )
 
-    def printed(self, seconds: float = 60) -> str:
+    def printed(self, seconds: float = 180) -> str:
         """The address that the lab prints once it is up."""
         end = time.monotonic() + seconds
         while not (found := re.search(rf"http://127\.0\.0\.1:{self.port}/\S+", self.log.read_text())):
@@ -81,7 +81,7 @@ class Lab:
     def stop(self) -> int:
         """Ctrl-C, and the exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
 
 @pytest.fixture
