@@ -11,9 +11,13 @@ _HOME = {                                # name → the file that defines it; on
     "dials": "rotary",
     "frequencies": "rotary",
     "gate_doors": "mlp",
+    "learning_curve": "training",
+    "norm_circle": "norm",
     "ropes": "attention",
+    "same_or_changed": "norm",
     "save": "show",
     "show": "show",
+    "stream_growth": "norm",
     "wavelengths": "rotary",
 }
 

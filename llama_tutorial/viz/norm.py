@@ -1,0 +1,185 @@
+"""Figures of the norm: vectors brought to the circle, what it forgets and what not, and why a stream needs it."""
+
+import numpy as np
+
+from .canvas import (
+    BLUE,
+    CYAN,
+    FAINT,
+    GOLD,
+    GREEN,
+    GREY,
+    INK,
+    MAUVE,
+    ORANGE,
+    PURPLE,
+    RED,
+    RIGHT,
+    WHITE,
+    WRONG,
+    Scale,
+    canvas,
+    dark,
+    numbers,
+    tint,
+)
+
+WORDS = (MAUVE, BLUE, RED, GREEN, CYAN, GOLD, PURPLE, ORANGE)            # the hues of the first, second … word
+UNIT = 52                                # pixels that stand for 1 in the plane
+ROUND = UNIT * np.sqrt(2)                # the radius of RMS 1 in the plane: x² + y² = 2
+TURN = np.linspace(0, 2 * np.pi, 181)
+
+
+def stream_growth(plain, normed):
+    """How large the stream is after each layer, without and with a norm, as roads of that thickness.
+
+    `plain` and `normed` map a name to the RMS (layer) of the stream: at first, then after every layer.
+    """
+    roads = {(name, told): numbers(sizes) for told, group in (("no norm", plain), ("with RMSNorm", normed))
+             for name, sizes in group.items()}
+    layers = {len(sizes) for sizes in roads.values()}
+    if not 2 <= len(roads) <= 6 or len(layers) != 1 or layers == {1}:
+        raise ValueError(f"stream_growth draws 2 to 6 streams through equally many layers, got lengths "
+                         f"{[len(sizes) for sizes in roads.values()]}: pass one RMS per layer for each")
+    layers, ends = layers.pop() - 1, [float(numbers(sizes)[-1]) for sizes in plain.values()]
+    thick = min(13, 250 / max(sizes.max() for sizes in roads.values()))
+    high = [max(76, sizes.max() * thick + 46) for sizes in roads.values()]
+    c = canvas(140 + sum(high), f"Without a norm, {layers} layers leave the stream at "
+               f"{' or '.join(f'{end:.{1 if end > 1 else 2}f}' for end in ends)} times its size; with one it stays",
+               "Thickness = RMS of the stream, one scale for all; a stripe = one layer.")
+    x, top = Scale((0, layers), (216, 880)), 84
+    for ((name, told), sizes), room, hue in zip(roads.items(), high, (RED, GOLD, BLUE, CYAN, GREEN, PURPLE)):
+        y, half = top + room / 2, sizes * thick / 2
+        c.band(x(np.arange(layers + 1)), y - half, y + half, hue)
+        for layer in range(1, layers):
+            c.line(x(layer), y - half[layer], x(layer), y + half[layer], WHITE, 1.2)
+        c.say(26, y - 3, name, 12, dark(hue), weight="bold")
+        c.say(26, y + 16, told, 10, GREY)
+        c.say(200, y, f"{sizes[0]:.3g}", 11, GREY, "right", "center_baseline")
+        c.say(900, y, f"{sizes[-1]:.2f}", 16, dark(hue), va="center_baseline", weight="bold")
+        top += room
+    c.axis(x, top + 4, np.linspace(0, layers, 4), [f"{tick:.0f}" for tick in np.linspace(0, layers, 4)], label="layer")
+    told = "; ".join(f"{name}, {told}: {sizes[-1]:.2f}" for (name, told), sizes in roads.items())
+    return c.done(f"Roads as thick as the stream's RMS through {layers} layers, starting at 1 and ending at: {told}.")
+
+
+def norm_circle(words, x, normed, scaled):
+    """Word vectors sliding along their own rays to the circle of RMS 1, then stretched by the gain.
+
+    `x`, `normed`, `scaled` (word 2): before the norm, divided by their RMS, and multiplied by the gain.
+    """
+    x, normed, scaled = numbers(x), numbers(normed), numbers(scaled)
+    if not 1 <= len(words) <= len(WORDS) or {x.shape, normed.shape, scaled.shape} != {(len(words), 2)}:
+        raise ValueError(f"norm_circle draws up to {len(WORDS)} words in a plane, got {len(words)} words and shapes "
+                         f"{x.shape}, {normed.shape}, {scaled.shape}: pass three tensors (word 2)")
+    before, after, gain = _rms(x), _rms(normed), np.abs(scaled).sum(0) / np.abs(normed).sum(0)
+    c = canvas(560, f"RMSNorm keeps where a vector points and forgets how long it is: all end at RMS {after.max():.2f}",
+               "Ring = before, arrow = after, on one ray. Circle = every vector of RMS 1. One scale for both planes.")
+    left, right, y = 336, 792, 326
+    _plane(c, left, y, 254, 206, "÷ RMS", f"{before.min():.2f} to {before.max():.2f} becomes {after.max():.2f}")
+    _loop(c, left, y, (1, 1))
+    _plane(c, right, y, 178, 112, "× gain", f"{gain[0]:.3g} across, {gain[1]:.3g} up")
+    _loop(c, right, y, gain)
+    c.curve(right + ROUND * np.cos(TURN), y + ROUND * np.sin(TURN), GREY, 1.2, (4, 3))
+    for word, hue, long, unit, out in zip(words, WORDS, x, normed, scaled):
+        far = long if np.hypot(*long) > np.hypot(*unit) else unit
+        c.line(left, y, left + UNIT * long[0], y - UNIT * long[1], tint(hue, 0.62), 4)
+        _vector(c, left, y, unit, hue, word, far, far)
+        c.ring(left + UNIT * long[0], y - UNIT * long[1], 5.5, hue, 2.6)
+        _vector(c, right, y, out, hue, word, out, out / np.square(gain))
+    for row, (name, values) in enumerate((("RMS before", before), ("÷ RMS", after), ("× gain", _rms(scaled)))):
+        c.say(668, 492 + 25 * row, name, 10.5, GREY, "right")
+        for column, (value, hue) in enumerate(zip(values, WORDS)):
+            c.say(720 + 58 * column, 492 + 25 * row, f"{value:.2f}", 11, dark(hue), "right", weight="bold")
+    for column, (word, hue) in enumerate(zip(words, WORDS)):
+        c.say(720 + 58 * column, 466, word, 10, dark(hue), "right")
+    sizes = ", ".join(f"{word} {value:.2f}" for word, value in zip(words, before))
+    return c.done(f"Arrows of {len(words)} words, of RMS {sizes}, slide along their rays to the circle of RMS 1; the "
+                  f"gain ({gain[0]:.3g}, {gain[1]:.3g}) then turns the circle into an ellipse.")
+
+
+def _rms(x):
+    return np.sqrt(np.square(x).mean(-1))
+
+
+def _plane(c, x, y, reach, rise, name, told):
+    """Two axes through (x, y) under a heading."""
+    c.line(x - reach, y, x + reach, y, FAINT, 1.2)
+    c.line(x, y - rise, x, y + min(rise, 180), FAINT, 1.2)
+    c.run(x - reach, y - rise - 12, [(f"{name}  ", INK, "bold"), (told, GREY)], 12)
+
+
+def _loop(c, x, y, gain):
+    """The circle of RMS 1, stretched by the gain."""
+    xs, ys = x + ROUND * gain[0] * np.cos(TURN), y + ROUND * gain[1] * np.sin(TURN)
+    c.band(xs, np.full(len(xs), y), ys, tint(BLUE, 0.9))
+    c.curve(xs, ys, dark(BLUE), 1.8)
+
+
+def _vector(c, x, y, vector, hue, word, tip, toward):
+    """An arrow from (x, y), and its word just beyond `tip` in the direction `toward`."""
+    c.arrow(x, y, x + UNIT * vector[0], y - UNIT * vector[1], hue, 4, head=15)
+    along = toward / max(np.hypot(*toward), 1e-9)
+    ha = "left" if along[0] > 0.4 else "right" if along[0] < -0.4 else "center"
+    c.say(x + UNIT * tip[0] + 10 * along[0], y - UNIT * tip[1] - 16 * along[1], word, 12, dark(hue), ha,
+          "center_baseline", "bold", halo=WHITE)
+
+
+def same_or_changed(inputs, outputs):
+    """Vectors as bars before and after each norm, with a verdict: equal to what the first input gave, or not.
+
+    `inputs` maps a name to a vector (dim), `outputs` a norm's name to its results (input dim) in that order.
+    """
+    ins = {name: numbers(vector) for name, vector in inputs.items()}
+    outs = {name: numbers(result) for name, result in outputs.items()}
+    wanted = (len(ins), *next(iter(ins.values())).shape)
+    if len(wanted) != 2 or any(result.shape != wanted for result in outs.values()):
+        raise ValueError(f"same_or_changed draws {len(ins)} results of one vector each, got "
+                         f"{ {name: result.shape for name, result in outs.items()} }: pass (input dim) for each norm")
+    off = {name: np.abs(result - result[0]).max(-1) for name, result in outs.items()}
+    told = [_noticed(what, {name: error[i] > 1e-4 for name, error in off.items()}) for i, what in enumerate(ins) if i]
+    title = "; ".join(told)
+    c = canvas(236 + 114 * len(outs), title[:1].upper() + title[1:],
+               "Bars = the numbers of one vector, each input at its own scale. Band = ± RMS. Black tick = the result "
+               "in the first column.")
+    wide = (1000 - 190) / len(ins)
+    for column, (name, vector) in enumerate(ins.items()):
+        left = 190 + wide * column
+        c.run(left, 104, [(f"{name}  ", INK, "bold"), (f"RMS {_rms(vector):.2f}", GREY)], 12)
+        _bars(c, left, 158, vector, MAUVE, 34 / np.abs(vector).max())
+    c.say(26, 156, "in", 12, weight="bold")
+    c.say(26, 166, f"one vector,\n{wanted[1]} numbers", 10, GREY, va="top", linespacing=1.3)
+    for row, (name, results) in enumerate(outs.items()):
+        y, hue = 278 + 114 * row, (BLUE, GREEN, PURPLE, GOLD)[row % 4]
+        c.say(26, y + 4, name, 12, dark(hue), weight="bold")
+        for column, result in enumerate(results):
+            left = 190 + wide * column
+            _bars(c, left, y, result, hue, 46 / np.abs(outs[name]).max(), ticks=results[0] if column else None)
+            if column:
+                same = off[name][column] < 1e-4
+                c.say(left + 158, y - 6, "= same" if same else "≠ changed", 11, dark(RIGHT if same else WRONG),
+                      weight="bold")
+                c.say(left + 158, y + 14, f"off by {off[name][column]:.2f}", 10, GREY)
+    return c.done(f"Bars of one vector through {' and '.join(outs)}: {title}.")
+
+
+def _noticed(what, by):
+    """Which norms answer differently to an input, in words."""
+    yes, no = ([name for name, moved in by.items() if moved == wanted] for wanted in (True, False))
+    if not yes or not no:
+        all_of_them = ("both norms notice", "neither norm notices") if len(by) == 2 else ("all notice", "none notices")
+        return f"{all_of_them[not yes]} {what}"
+    return f"{' and '.join(yes)} {'notices' if len(yes) == 1 else 'notice'} {what}, {' and '.join(no)} " + (
+        "does not" if len(no) == 1 else "do not")
+
+
+def _bars(c, left, y, vector, hue, scale, ticks=None):
+    """The numbers of a vector as bars about the height y, on a band of ± their RMS."""
+    wide, size = 146 / len(vector), _rms(vector) * scale
+    c.bar(left, y - size, 146, 2 * size, tint(MAUVE, 0.82))
+    for i, value in enumerate(vector):
+        x, end = left + wide * (i + 0.15), y - value * scale
+        c.bar(x, min(y, end), wide * 0.7, abs(value) * scale, hue)
+        if ticks is not None:
+            c.line(x - 2, y - ticks[i] * scale, x + wide * 0.7 + 2, y - ticks[i] * scale, INK, 2.4)
+    c.line(left, y, left + 146, y, INK, 1.2)
