@@ -6,8 +6,8 @@ Each pair of numbers is a clock hand, turned by the token's position, so that a 
 # Exported from notebooks/04_rotary.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "Rotation", "SCALINGS", "rotate", "rotary_frequencies", "slow_the_slow_hands", "check_scaling",
-    "LlamaRotaryEmbedding", "check_positions",
+    "Rotation", "SCALINGS", "rotate", "check_scaling", "check_positions", "slow_the_slow_hands",
+    "rotary_frequencies", "LlamaRotaryEmbedding",
 ]
 
 import math
@@ -36,46 +36,6 @@ def rotate(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> Float[Tens
     return rearrange(turned, "two ... pair -> ... (two pair)")
 
 
-def rotary_frequencies(
-    dim: int, theta: float = 10000.0, scaling: Mapping | None = None
-) -> tuple[Float[Tensor, " pair"], float]:
-    """How far each of the dim/2 hands turns per token, in radians (float32), and the attention factor.
-
-    Hand i turns theta^(−2i/dim). `scaling` stretches the wavelengths for text longer than the training text:
-    None, {"rope_type": "linear", "factor": …} (Chen et al. 2023), or {"rope_type": "llama3", "factor": …,
-    "low_freq_factor": …, "high_freq_factor": …, "original_max_position_embeddings": …} (Grattafiori et al. 2024).
-    Raises ValueError for an odd dim, a base that is not positive, another kind of scaling or a missing number.
-    """
-    if dim < 2 or dim % 2:
-        raise ValueError(f"dim must be even and positive, got {dim}: rotary embeddings turn pairs of numbers")
-    if not theta > 0:
-        raise ValueError(f"theta must be positive, got {theta}")
-    inv_freq = 1.0 / theta ** (torch.arange(0, dim, 2, device="cpu").float() / dim)
-    kind, numbers = check_scaling(scaling)
-    if kind == "linear":
-        inv_freq = inv_freq / numbers["factor"]
-    if kind == "llama3":
-        inv_freq = slow_the_slow_hands(inv_freq, **numbers)
-    return inv_freq, 1.0
-
-
-def slow_the_slow_hands(
-    inv_freq: Float[Tensor, " pair"],
-    factor: float,
-    low_freq_factor: float,
-    high_freq_factor: float,
-    original_max_position_embeddings: float,
-) -> Float[Tensor, " pair"]:
-    """Llama 3's scaling: hands that turn often within the training length stay, the others slow by `factor`.
-
-    At least `high_freq_factor` turns: kept. At most `low_freq_factor`: slowed. Between: blended in proportion.
-    Source: Grattafiori et al. 2024, section 3.4, and the code published with Llama 3.1.
-    """
-    turns = original_max_position_embeddings / (2 * math.pi / inv_freq)
-    keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0, 1)
-    return (1 - keep) * inv_freq / factor + keep * inv_freq
-
-
 SCALINGS = {
     "default": (),
     "linear": ("factor",),
@@ -98,6 +58,56 @@ def check_scaling(scaling: Mapping | None) -> tuple[str, dict[str, float]]:
     if kind == "llama3" and not numbers["low_freq_factor"] < numbers["high_freq_factor"]:
         raise ValueError(f"rope_scaling needs low_freq_factor < high_freq_factor, got {numbers}")
     return kind, numbers
+
+
+def check_positions(positions, x):
+    """ValueError unless positions are (seq) or (batch, seq) for x (batch, ..., seq, dim)."""
+    fits = [tuple(x.shape[-2:-1])] + [(x.shape[0], x.shape[-2])] * (x.ndim > 2) + [(1, x.shape[-2])] * (x.ndim > 2)
+    if x.ndim < 2 or tuple(positions.shape) not in fits:
+        raise ValueError(
+            f"positions must be (seq) or (batch, seq) for x (batch, ..., seq, dim), got {tuple(positions.shape)} "
+            f"for {tuple(x.shape)}"
+        )
+
+
+def slow_the_slow_hands(
+    inv_freq: Float[Tensor, " pair"],
+    factor: float,
+    low_freq_factor: float,
+    high_freq_factor: float,
+    original_max_position_embeddings: float,
+) -> Float[Tensor, " pair"]:
+    """Llama 3's scaling: hands that turn often within the training length stay, the others slow by `factor`.
+
+    At least `high_freq_factor` turns: kept. At most `low_freq_factor`: slowed. Between: blended in proportion.
+    Source: Grattafiori et al. 2024, section 3.4, and the code published with Llama 3.1.
+    """
+    turns = original_max_position_embeddings / (2 * math.pi / inv_freq)
+    keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0, 1)
+    return (1 - keep) * inv_freq / factor + keep * inv_freq
+
+
+def rotary_frequencies(
+    dim: int, theta: float = 10000.0, scaling: Mapping | None = None
+) -> tuple[Float[Tensor, " pair"], float]:
+    """How far each of the dim/2 hands turns per token, in radians (float32), and the attention factor.
+
+    Hand i turns theta^(−2i/dim). `scaling` stretches the wavelengths for text longer than the training text:
+    None, {"rope_type": "linear", "factor": …} (Chen et al. 2023), or {"rope_type": "llama3", "factor": …,
+    "low_freq_factor": …, "high_freq_factor": …, "original_max_position_embeddings": …} (Grattafiori et al. 2024).
+    Raises ValueError for an odd dim, a base that is not positive, another kind of scaling or a missing number.
+    """
+    if dim < 2 or dim % 2:
+        raise ValueError(f"dim must be even and positive, got {dim}: rotary embeddings turn pairs of numbers")
+    if not theta > 0:
+        raise ValueError(f"theta must be positive, got {theta}")
+    inv_freq = 1.0 / theta ** (torch.arange(0, dim, 2, device="cpu").float() / dim)
+    kind, numbers = check_scaling(scaling)
+    if kind == "linear":
+        inv_freq = inv_freq / numbers["factor"]
+    if kind == "llama3":
+        inv_freq = slow_the_slow_hands(inv_freq, **numbers)
+    return inv_freq, 1.0
 
 
 class LlamaRotaryEmbedding(nn.Module):
@@ -137,13 +147,3 @@ class LlamaRotaryEmbedding(nn.Module):
 
     def extra_repr(self):
         return f"dim={self.dim}, theta={self.theta}, scaling={self.scaling}"
-
-
-def check_positions(positions, x):
-    """ValueError unless positions are (seq) or (batch, seq) for x (batch, ..., seq, dim)."""
-    fits = [tuple(x.shape[-2:-1])] + [(x.shape[0], x.shape[-2])] * (x.ndim > 2) + [(1, x.shape[-2])] * (x.ndim > 2)
-    if x.ndim < 2 or tuple(positions.shape) not in fits:
-        raise ValueError(
-            f"positions must be (seq) or (batch, seq) for x (batch, ..., seq, dim), got {tuple(positions.shape)} "
-            f"for {tuple(x.shape)}"
-        )
