@@ -100,10 +100,10 @@ class Canvas:
     """A figure in pixels: x runs right, y runs down, both from the top left corner."""
 
     def __init__(self, width, height):
-        self.width, self.height, self._layer = width, height, 0
-        self.fig = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white", layout="none")
+        self.width, self.height, self._layer = round(width), round(height), 0
+        self.fig = Figure((self.width / 100, self.height / 100), dpi=100, facecolor="white", layout="none")
         self._renderer = FigureCanvasAgg(self.fig).get_renderer()
-        self.ax = self.fig.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+        self.ax = self.fig.add_axes((0, 0, 1, 1), xlim=(0, self.width), ylim=(self.height, 0))
         self.ax.axis("off")
 
     def done(self, alt):

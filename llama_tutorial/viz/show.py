@@ -66,9 +66,8 @@ def pixels(fig, dpi):
     """The figure as an array (height, width, 3) of bytes."""
     buffer = io.BytesIO()
     with plain_text():
-        fig.savefig(buffer, format="rgba", dpi=dpi, facecolor="white")
-    height, width = (round(side * dpi) for side in fig.get_size_inches()[::-1])
-    return np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
+        fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", pil_kwargs={"compress_level": 1})
+    return np.asarray(Image.open(buffer).convert("RGB"))
 
 
 def few_colors(rgb, count):
