@@ -6,11 +6,11 @@ From raw text to a model that writes: windows of text, a loss, a step downhill, 
 # Exported from notebooks/10_training.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "SHIPPED_SHAPE", "SHIPPED_VOCAB", "SHIPPED_RECIPE", "Recipe", "draw_windows", "check_sources",
-    "orthogonalize", "Muon", "make_optimizers", "step_size", "lent_dropout", "Trainer", "bits_per_byte",
-    "exam_windows", "atomic_write", "weights_once", "fingerprint", "save_checkpoint", "load_checkpoint",
-    "steps_within", "run_to_end", "write_directory", "Text", "reference_text", "text_of_files", "token_ids",
-    "train_directory", "finish",
+    "SHIPPED_SHAPE", "SHIPPED_VOCAB", "SHIPPED_RECIPE", "equal_shares", "token_ids", "bits_per_byte",
+    "exam_windows", "Recipe", "draw_windows", "window", "check_sources", "orthogonalize", "Muon",
+    "make_optimizers", "step_size", "lent_dropout", "Trainer", "atomic_write", "weights_once", "fingerprint",
+    "save_checkpoint", "load_checkpoint", "run_to_end", "steps_within", "write_directory", "Text",
+    "reference_text", "text_of_files", "train_directory", "finish",
 ]
 
 import hashlib
@@ -36,6 +36,46 @@ from .corpus import python_corpus, share_inside, windows
 from .tokenizer import Tokenizer
 
 
+def equal_shares(parts: Sequence[Sequence[str]]) -> list[str]:
+    """All texts, the shorter parts repeated until they are about as long as the longest: windows read them alike."""
+    sizes = [sum(map(len, part)) for part in parts]
+    return [text for part, size in zip(parts, sizes) for _ in range(round(max(sizes) / max(size, 1))) for text in part]
+
+
+def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> Int[Tensor, " tokens"]:
+    """The ids of some texts, one after the other, each closed by the end of text."""
+    return torch.tensor([i for text in texts for i in (*tokenizer.encode(text), tokenizer.end_of_text)])
+
+
+@torch.inference_mode()
+def bits_per_byte(
+    model: LlamaForCausalLM, ids: Int[Tensor, " tokens"], byte_count: int, context: int = 128, batch: int = 32
+) -> float:
+    """How many bits the model needs per byte of a text, read in windows that do not overlap.
+
+    `ids` are the text's tokens, `byte_count` its length in UTF-8. Every token but the first is predicted once, from
+    at most `context` tokens before it. Lower is better; a model that knows nothing needs log2(vocab) per token.
+    """
+    if len(ids) < 2:
+        raise ValueError(f"an exam needs at least two tokens, got {len(ids)}")
+    surprise = 0.0
+    for inputs, targets in exam_windows(ids.long(), context, batch):
+        logits = model(inputs.to(model.lm_head.weight.device))
+        scores = rearrange(logits.float(), "batch seq vocab -> (batch seq) vocab").cpu()
+        surprise += F.cross_entropy(scores, rearrange(targets, "batch seq -> (batch seq)"), reduction="sum").item()
+    return surprise / math.log(2) / byte_count
+
+
+def exam_windows(ids, context, batch):
+    """Inputs and targets (batch, seq) that walk through a text once: full windows in batches, then the remainder."""
+    full = (len(ids) - 1) // context * context
+    inputs = rearrange(ids[:full], "(window seq) -> window seq", seq=context)
+    targets = rearrange(ids[1 : full + 1], "(window seq) -> window seq", seq=context)
+    yield from zip(inputs.split(batch), targets.split(batch), strict=True)
+    if full < len(ids) - 1:
+        yield rearrange(ids[full:-1], "seq -> 1 seq"), rearrange(ids[full + 1 :], "seq -> 1 seq")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained. Randomness is a function of `seed` and the step's number, nothing else."""
@@ -45,7 +85,8 @@ class Recipe:
     context: int = 128  # tokens predicted per window
     optimizer: str = "muon"  # "muon" (on the layers' matrices, AdamW on the rest) or "adamw"
     matrix_lr: float = 0.02  # Muon's step
-    lr: float = 5e-3  # AdamW's step
+    lr: float = 0.01  # AdamW's step
+    weight_decay: float = 0.1  # how fast Muon's matrices shrink, times the step
     warmup: float = 0.03  # the share of the steps in which the step size grows; after it, it falls to zero
     clip: float = 1.0  # the longest gradient
     dropout: float = 0.0  # lent to the model while it trains; Llama itself has none
@@ -61,20 +102,24 @@ class Recipe:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
 
 
-def draw_windows(
-    sources: Sequence[Int[Tensor, " tokens"]], recipe: Recipe, step: int
-) -> Int[Tensor, "batch seq"]:
-    """The windows of one step: context + 1 tokens each, from random places, taking the sources in turn.
+def draw_windows(sources: Sequence[Int[Tensor, " tokens"]], recipe: Recipe, step: int) -> Int[Tensor, "batch seq"]:
+    """The windows of one step: context + 1 tokens each, taking the sources in turn.
 
     The same recipe and step always give the same windows, so a run that is resumed reads on where it stopped.
     """
-    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    rows = []
-    for row in range(recipe.batch):
-        source = sources[(step * recipe.batch + row) % len(sources)]
-        start = torch.randint(len(source) - recipe.context, (), generator=generator)
-        rows.append(source[start : start + recipe.context + 1])
-    return torch.stack(rows).long()
+    counts = range(step * recipe.batch, (step + 1) * recipe.batch)
+    return torch.stack([window(sources[n % len(sources)], n // len(sources), recipe) for n in counts]).long()
+
+
+def window(source: Int[Tensor, " tokens"], turn: int, recipe: Recipe) -> Int[Tensor, " seq"]:
+    """The window that a source gives at its turn: all of them in a shuffled order before any comes again."""
+    there_are = (len(source) - 1) // recipe.context
+    round_, place = divmod(turn, there_are)
+    chance = torch.Generator().manual_seed(recipe.seed * 1_000_003 + round_)
+    shift = torch.randint(recipe.context, (), generator=chance)
+    start = torch.randperm(there_are, generator=chance)[place] * recipe.context + shift
+    start = min(start, len(source) - recipe.context - 1)
+    return source[start : start + recipe.context + 1]
 
 
 def check_sources(sources, recipe):
@@ -104,8 +149,8 @@ def orthogonalize(update: Float[Tensor, "*batch rows cols"], steps: int = 5) -> 
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised; for the matrices of the layers only. Source: Jordan et al. 2024."""
 
-    def __init__(self, params, lr: float = 0.02, momentum: float = 0.95):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, params, lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.1):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self):
@@ -116,19 +161,19 @@ class Muon(torch.optim.Optimizer):
                 average.lerp_(weight.grad, 1 - group["momentum"])
                 update = orthogonalize(torch.lerp(weight.grad, average, group["momentum"]))
                 scale = max(1, weight.shape[0] / weight.shape[1]) ** 0.5
-                weight.add_(update, alpha=-group["lr"] * scale)
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
 
 def make_optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """One or two optimisers: Muon for the layers' matrices where the recipe says so, AdamW for everything else."""
     matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
     if recipe.optimizer == "adamw":
-        return [torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.0)]
+        return [torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.99), weight_decay=0.0)]
     chosen = {id(weight) for weight in matrices}
     rest = [weight for weight in model.parameters() if id(weight) not in chosen]
     return [
-        Muon(matrices, lr=recipe.matrix_lr),
-        torch.optim.AdamW(rest, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.0),
+        Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay),
+        torch.optim.AdamW(rest, lr=recipe.lr, betas=(0.9, 0.99), weight_decay=0.0),
     ]
 
 
@@ -198,34 +243,6 @@ class Trainer:
         return loss.item()
 
 
-@torch.inference_mode()
-def bits_per_byte(
-    model: LlamaForCausalLM, ids: Int[Tensor, " tokens"], byte_count: int, context: int = 128, batch: int = 32
-) -> float:
-    """How many bits the model needs per byte of a text, read in windows that do not overlap.
-
-    `ids` are the text's tokens, `byte_count` its length in UTF-8. Every token but the first is predicted once, from
-    at most `context` tokens before it. Lower is better; a model that knows nothing needs log2(vocab) per token.
-    """
-    check_sources([ids], Recipe(context=1))
-    surprise = 0.0
-    for inputs, targets in exam_windows(ids.long(), context, batch):
-        logits = model(inputs.to(model.lm_head.weight.device))
-        scores = rearrange(logits.float(), "batch seq vocab -> (batch seq) vocab").cpu()
-        surprise += F.cross_entropy(scores, rearrange(targets, "batch seq -> (batch seq)"), reduction="sum").item()
-    return surprise / math.log(2) / byte_count
-
-
-def exam_windows(ids, context, batch):
-    """Inputs and targets (batch, seq) that walk through a text once: full windows in batches, then the remainder."""
-    full = (len(ids) - 1) // context * context
-    inputs = rearrange(ids[:full], "(window seq) -> window seq", seq=context)
-    targets = rearrange(ids[1 : full + 1], "(window seq) -> window seq", seq=context)
-    yield from zip(inputs.split(batch), targets.split(batch), strict=True)
-    if full < len(ids) - 1:
-        yield rearrange(ids[full:-1], "seq -> 1 seq"), rearrange(ids[full + 1 :], "seq -> 1 seq")
-
-
 def atomic_write(path: Path, write):
     """Write a file so that a kill at any moment leaves the old one or the new one: write(temporary), then swap."""
     temporary = path.with_name(path.name + ".partial")
@@ -291,6 +308,30 @@ def load_checkpoint(path: str | Path, sources: Sequence[Int[Tensor, " tokens"]])
     return trainer
 
 
+def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: int = 100, watch=None, progress=None):
+    """Take all steps that are left, with a checkpoint every so many; returns the trainer.
+
+    `watch(trainer)` is called at the start and after every step. `progress` is the stream (`sys.stdout` in a
+    notebook) for a bar with tokens per second and the time that is left; None draws none.
+    """
+    from tqdm import tqdm
+
+    last, tokens = trainer.recipe.steps, trainer.recipe.batch * trainer.recipe.context
+    watch = watch or (lambda trainer: None)
+    total, done = last * tokens, trainer.step * tokens
+    bar = tqdm(total=total, initial=done, unit=" tokens", unit_scale=True, file=progress, disable=progress is None)
+    watch(trainer)
+    with bar:
+        while trainer.step < last:
+            loss = trainer.advance()
+            bar.set_description(f"step {trainer.step:,} of {last:,}, loss {loss:.2f}", refresh=False)
+            bar.update(tokens)
+            if checkpoint and (trainer.step % every == 0 or trainer.step == last):
+                save_checkpoint(trainer, checkpoint)
+            watch(trainer)
+    return trainer
+
+
 def steps_within(minutes: float, trainer: Trainer, tries: int = 5) -> int:
     """How many steps fit into some minutes on this machine, from the median time of a few on a copy."""
     if not minutes > 0:
@@ -302,29 +343,6 @@ def steps_within(minutes: float, trainer: Trainer, tries: int = 5) -> int:
         copy.advance()
         seconds.append(time.perf_counter() - start)
     return max(1, int(minutes * 60 / sorted(seconds[1:])[tries // 2]))
-
-
-def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: int = 100, progress=None) -> Trainer:
-    """Take all steps that are left, with a checkpoint every so many and a bar with tokens per second and time left.
-
-    `progress` is the stream that the bar is drawn on (`sys.stdout` in a notebook); None draws none.
-    """
-    from tqdm import tqdm
-
-    recipe = trainer.recipe
-    tokens = recipe.batch * recipe.context
-    bar = tqdm(
-        total=recipe.steps * tokens, initial=trainer.step * tokens, unit="token", unit_scale=True,
-        file=progress, disable=progress is None, mininterval=0.5,
-    )
-    with bar:
-        while trainer.step < recipe.steps:
-            loss = trainer.advance()
-            bar.set_description(f"step {trainer.step:,} of {recipe.steps:,}, loss {loss:.2f}", refresh=False)
-            bar.update(tokens)
-            if checkpoint and (trainer.step % every == 0 or trainer.step == recipe.steps):
-                save_checkpoint(trainer, checkpoint)
-    return trainer
 
 
 def write_directory(
@@ -412,11 +430,6 @@ SHIPPED_VOCAB = 2048
 SHIPPED_RECIPE = Recipe(steps=2400, batch=8, context=256, dropout=0.1)
 
 
-def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> Int[Tensor, " tokens"]:
-    """The ids of some texts, one after the other, each closed by the end of text."""
-    return torch.tensor([i for text in texts for i in (*tokenizer.encode(text), tokenizer.end_of_text)])
-
-
 def train_directory(
     directory: str | Path,
     text: Text | None = None,
@@ -438,8 +451,7 @@ def train_directory(
     text = text or reference_text()
     tokenizer_file, checkpoint = directory / "tokenizer.json", directory / "training.safetensors"
     if not tokenizer_file.exists():
-        texts = [text for part in text.parts for text in part]
-        atomic_write(tokenizer_file, Tokenizer.train(texts, vocab_size).save)
+        atomic_write(tokenizer_file, Tokenizer.train(equal_shares(text.parts), vocab_size).save)
     tokenizer = Tokenizer.load(tokenizer_file)
     sources = [token_ids(tokenizer, part) for part in text.parts]
     if checkpoint.exists():

@@ -1,0 +1,95 @@
+"""The picture of a training run: what the model needs per byte, whom it passes, and what it writes on the way."""
+
+import re
+import textwrap
+
+import numpy as np
+
+from .canvas import BLUE, GREY, INK, RED, Scale, canvas, dark, numbers, printable, tint
+
+
+def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):
+    """Bits per byte of unseen text against the step, with what else compresses it, and samples hung from the curve.
+
+    `steps` and `bits` are two lists of equal length, `rivals` maps a name to its bits per byte, `samples` maps some
+    of the steps to what the model wrote there after `prompt`; with `words`, a set, other words are underlined red.
+    Raises ValueError where the lists differ in length, a sample's step is not in `steps`, or there are over four.
+    """
+    steps, bits = numbers(steps), numbers(bits)
+    if steps.shape != bits.shape or steps.ndim != 1 or not set(samples) <= set(steps.tolist()):
+        raise ValueError(f"steps and bits must be equally long and hold the samples' steps {list(samples)}, got {steps}")
+    if not 1 <= len(samples) <= 4:
+        raise ValueError(f"samples must be one to four, got {len(samples)}: more do not fit beneath the curve")
+    passed = {name: _passed(steps, bits, level) for name, level in rivals.items()}
+    best = max((name for name in rivals if passed[name] is not None), key=lambda name: -rivals[name], default=None)
+    title = f"From {bits[0]:.2f} to {bits[-1]:.2f} bits per byte of text it has never seen"
+    if best:
+        title = f"By step {passed[best]:,.0f} the model squeezes unseen text harder than {best} does"
+    c = canvas(610, title, "Bits per byte on held-out text, log steps; beneath: what it writes "
+               + ("(underlined: no such word)." if words is not None else "at those steps."))
+    x = Scale((1, steps[-1] + 1), (92, 800), log=True)
+    y = Scale((max(bits.max(), *rivals.values()) + 0.1, min(bits.min(), *rivals.values()) - 0.1), (100, 385))
+    for name, level in rivals.items():
+        c.line(92, y(level), 976, y(level), tint(GREY, 0.6), 1, dash=(5, 3))
+        c.run(150, y(level) - 6, [(f"{level:.2f}  ", INK), (name, GREY)])
+    tops = _columns(x(np.array([*samples]) + 1), 976)
+    for (step, text), left in zip(samples.items(), tops):
+        at = int(np.flatnonzero(steps == step)[0])
+        c.rope(x(step + 1), y(bits[at]), left, 418, 1.3, tint(BLUE, 0.45))
+        c.line(left, 418, left, 596, tint(BLUE, 0.45), 1.3)
+        _sample(c, left + 10, f"{step:,.0f}", bits[at], text, words, prompt)
+    c.curve(x(steps + 1), y(bits), BLUE, 4, cap="round")
+    for name, at in passed.items():
+        if at is not None:
+            c.ring(x(at + 1), y(rivals[name]), 3.5, BLUE, 1.5, BLUE)
+            c.say(x(at + 1) - 8, y(rivals[name]) + 17, f"passed at {at:,.0f}", 9.5, dark(BLUE), ha="right")
+    for step in samples:
+        c.ring(x(step + 1), y(bits[int(np.flatnonzero(steps == step)[0])]), 6, BLUE, 2.2)
+    c.say(x(steps[-1] + 1) + 14, y(bits[-1]) + 5, f"{bits[-1]:.2f}", 12, dark(BLUE), weight="bold")
+    beaten = [name for name, at in passed.items() if at is not None]
+    return c.done(
+        f"Held-out bits per byte fall from {bits[0]:.2f} at step 0 to {bits[-1]:.2f} at step {steps[-1]:,.0f}"
+        + (f", passing {', '.join(beaten)}" if beaten else "") + f"; {len(samples)} samples hang from the curve."
+    )
+
+
+def _passed(steps, bits, level):
+    """The step at which the curve falls below a level for good, on a line between the measured points; or None."""
+    above = np.flatnonzero(bits >= level)
+    if len(above) == 0 or above[-1] == len(bits) - 1:
+        return None
+    i = above[-1]
+    share = (bits[i] - level) / (bits[i] - bits[i + 1])
+    return float(np.round(steps[i] + share * (steps[i + 1] - steps[i])))
+
+
+def _columns(xs, right, width=235):
+    """Where the samples hang: as near beneath their points as columns of equal width allow."""
+    lefts = np.minimum(xs, right - width * np.arange(len(xs), 0, -1))
+    for i in range(1, len(lefts)):
+        lefts[i] = max(lefts[i], lefts[i - 1] + width)
+    return np.maximum(lefts, 26)
+
+
+def _sample(c, left, step, bits, text, words, prompt):
+    """One sample: its step, its score, and seven lines of what was written, unknown words underlined."""
+    shown = " ".join(printable(word) for word in (prompt + text).split())
+    real = [word for word in _words(text) if words is None or word.lower() in words]
+    share = f"  {len(real) / max(1, len(_words(text))):.0%} words" if words is not None else ""
+    c.run(left, 440, [(f"step {step}  ", INK, "bold"), (f"{bits:.2f}", dark(BLUE), "bold"), (share, GREY)], 10)
+    em = c.measure("m" * 20, 8.6, mono=True) / 20
+    written = 0
+    for row, line in enumerate(textwrap.wrap(shown, int(216 / em), max_lines=7, placeholder=" …")):
+        y, column = 464 + row * 20, 0
+        for word in line.split(" "):
+            known = words is None or written < len(prompt) or all(part.lower() in words for part in _words(word))
+            x = left + column * em
+            c.say(x, y, word, 8.6, GREY if written < len(prompt) else INK if known else dark(RED), mono=True)
+            if not known:
+                c.line(x, y + 5, x + len(word) * em, y + 5, RED, 1.4, dash=(1.5, 1.5))
+            column, written = column + len(word) + 1, written + len(word) + 1
+
+
+def _words(text):
+    """The words of a text: runs of letters."""
+    return re.findall(r"[A-Za-z]+", text)
