@@ -69,6 +69,23 @@ def generate(
 
 
 @app.command()
+def train(
+    files: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,  # what follows the first --text
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE …", help="UTF-8 text [default: Python's reference and docstrings]"),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="As many steps as fit, measured once.")] = None,
+    steps: Annotated[int | None, typer.Option(help="[default: those of the shipped model]")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the model goes.")] = Path("runs/model"),
+    seed: Annotated[int | None, typer.Option(help="[default: that of the shipped model]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off in DIR.")] = False,
+):
+    """Train a model on text. As it stands, it makes the model that is shipped."""
+    train_model([*(text or ()), *(files or ())], minutes, steps, out, seed, resume)
+
+
+@app.command()
 def export(
     lessons: Annotated[
         list[str] | None, typer.Argument(help="04, 04_rotary or a path [default: all]", show_default=False)
@@ -124,6 +141,29 @@ def write_text(prompt, model, max_new_tokens, temperature, top_k, top_p, seed) -
         print(said, end="", flush=True)
         said = piece
     print(said, flush=True)
+
+
+def train_model(files, minutes, steps, out, seed, resume) -> None:
+    """Train into a directory, with a progress bar, and say how well the model does on text held out."""
+    if minutes is not None and steps is not None:
+        raise ValueError("--minutes and --steps both say how long: give one of them")
+    if (out / "training.safetensors").exists() and not resume:
+        raise ValueError(f"{out} holds a run that was cut off: --resume goes on with it, --out starts elsewhere")
+    from dataclasses import replace
+
+    from .training import SHIPPED_RECIPE, text_of_files, train_directory
+
+    given = {"steps": steps, "seed": seed}
+    recipe = replace(SHIPPED_RECIPE, **{name: value for name, value in given.items() if value is not None})
+    try:
+        report = train_directory(
+            out, text_of_files(files) if files else None, recipe, minutes=minutes, progress=sys.stderr
+        )
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: stopped; the same command with --resume goes on", file=sys.stderr)
+        raise
+    print(f"{report['held_out_bits_per_byte']:.3f} bits per byte on text held out; the model is in {out}")
+    print(f'try: {PROGRAM} generate "…" --model {out}')
 
 
 def main(argv: list[str] | None = None) -> None:
