@@ -9,6 +9,7 @@ _HOME = {                                # name → the file that defines it; on
     "attention_map": "attention",
     "canvas": "canvas",
     "dials": "rotary",
+    "draw_heads": "einops",
     "frequencies": "rotary",
     "gate_doors": "mlp",
     "learning_curve": "training",
