@@ -5,7 +5,7 @@ Every token asks, every earlier token answers, and the answers are mixed by how 
 
 # Exported from notebooks/05_attention.ipynb; edit the lesson, not this file.
 
-__all__ = ["causal_mask", "attend_by_hand", "attend", "LlamaAttention", "check_mask"]
+__all__ = ["causal_mask", "attend_by_hand", "attend", "check_mask", "LlamaAttention"]
 
 import math
 from collections.abc import Mapping
@@ -67,6 +67,17 @@ def attend(
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=True)
 
 
+def check_mask(mask, shape):
+    """TypeError unless the mask is None or bool, ValueError unless it broadcasts to (batch, head, query, key)."""
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be bool, True where a query may look, got {mask.dtype}")
+    fits = mask.ndim <= 4 and all(m in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False))
+    if not fits:
+        raise ValueError(f"mask must broadcast to (batch, head, query, key) = {shape}, got {tuple(mask.shape)}")
+
+
 class LlamaAttention(nn.Module):
     """Causal self-attention with rotary positions and grouped queries: (batch, seq, hidden) → the same shape.
 
@@ -106,14 +117,3 @@ class LlamaAttention(nn.Module):
         check_mask(mask, (len(q), q.shape[1], q.shape[2], k.shape[2]))
         mixed = attend(q, k, v, mask)
         return self.o_proj(rearrange(mixed, "batch head seq dim -> batch seq (head dim)"))
-
-
-def check_mask(mask, shape):
-    """TypeError unless the mask is None or bool, ValueError unless it broadcasts to (batch, head, query, key)."""
-    if mask is None:
-        return
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be bool, True where a query may look, got {mask.dtype}")
-    fits = mask.ndim <= 4 and all(m in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False))
-    if not fits:
-        raise ValueError(f"mask must broadcast to (batch, head, query, key) = {shape}, got {tuple(mask.shape)}")
