@@ -90,7 +90,7 @@ def _column_label(c, x, y, word, pitch, flat, color, weight="bold"):
 
 
 def _cells(c, left, top, wide, high, weights, causal):
-    """The weights as rounded cells with numbers, from 15 tokens on as a heatmap; the words to come cut off."""
+    """The weights as rounded cells with numbers, from 15 tokens on as a heatmap; later words cut off."""
     (query, key), gap = weights.shape, _gap(weights.shape[1])
     if gap:
         unseen = np.triu(np.ones((query, key), bool), key - query + 1) & causal
@@ -125,7 +125,7 @@ def _head_maps(weights, tokens, title):
     left, down = 36 + longest, pitch * query + (26 if inside else 40)
     top = (100 if inside else 120) + longest * (0.9 if pitch > 11 else 0.5)
     c = canvas(top - (-head // columns) * down + 4,
-               title or f"{named} of {head} heads {'has' if named == 1 else 'have'} a habit that has a name",
+               title or f"{named} of {head} heads {'does' if named == 1 else 'do'} something you can name",
                "Row = who asks, column = who is asked, deeper = more weight; number = mean weight on the "
                "habit.")
     for number, habit in enumerate(found):

@@ -10,7 +10,7 @@ from PIL import Image
 from .canvas import GREY, HUES, INK, PROBABILITY, SIGNED, dark, plain_text
 
 LIMIT = 150_000                          # bytes of a figure's PNG
-STEPS = ((200, 256), (200, 128), (200, 64), (150, 128), (100, 128))   # (dots per inch, colours) until it fits
+STEPS = ((200, 256), (200, 128), (150, 256), (150, 64), (100, 64))    # (dots per inch, colours) until it fits
 
 PALETTE = np.array([[int(hue[i : i + 2], 16) for i in (1, 3, 5)]
                     for hue in (INK, GREY, *HUES, *map(dark, HUES), *SIGNED, *PROBABILITY)], np.uint8)

@@ -1,0 +1,293 @@
+"""Figures: words stay inside, numbers are the tensors', and a notebook gets them with a description."""
+
+import math
+import re
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from llama_tutorial import viz
+from llama_tutorial.viz import canvas as new_canvas
+from llama_tutorial.viz.canvas import (
+    GREY,
+    HUES,
+    Scale,
+    dark,
+    on,
+    plain_text,
+    printable,
+    probability,
+    signed,
+    tint,
+)
+from llama_tutorial.viz.show import LIMIT, Picture, pixels
+
+WORDS = "The dog chased its tail until it fell asleep in the warm sun".split()
+
+
+def inv_freq(dim=64, theta=10000.0):
+    return 1 / theta ** (torch.arange(0, dim, 2).float() / dim)
+
+
+def attention(*shape, causal=True):
+    scores = 2 * torch.randn(shape, generator=torch.Generator().manual_seed(7))
+    hidden = torch.ones(shape[-2:]).triu(1 + shape[-1] - shape[-2]).bool() & causal
+    return scores.masked_fill(hidden, -math.inf).softmax(-1)
+
+
+def rotation(seq, dim=64):
+    angles = torch.arange(seq).float()[:, None] * inv_freq(dim)
+    return angles.cos(), angles.sin()
+
+
+def some_slow(speeds):
+    return torch.where(torch.arange(len(speeds)) > 17, speeds / 8, speeds)
+
+
+FIGURES = {
+    "dials": lambda: viz.dials(inv_freq()),
+    "dials, few": lambda: viz.dials(inv_freq(dim=10), positions=(0, 3), pairs=3),
+    "dials, far": lambda: viz.dials(inv_freq(theta=5e6), positions=(0, 1, 10, 100, 1000, 10000)),
+    "wavelengths": lambda: viz.wavelengths(inv_freq(theta=5e5), {
+        "linear, by 8": inv_freq(theta=5e5) / 8, "llama3, by 8": some_slow(inv_freq(theta=5e5))}),
+    "wavelengths, base": lambda: viz.wavelengths(inv_freq(), {"base × 50": inv_freq(theta=5e5)}, 2048, 4),
+    "frequencies": lambda: viz.frequencies(*rotation(128)),
+    "frequencies, few": lambda: viz.frequencies(*rotation(23, dim=10), position=5),
+    "attention_map": lambda: viz.attention_map(attention(5, 5), WORDS[:5]),
+    "attention_map, 13": lambda: viz.attention_map(attention(13, 13), [f" {word}" for word in WORDS]),
+    "attention_map, 52": lambda: viz.attention_map(attention(52, 52), WORDS * 4),
+    "attention_map, all": lambda: viz.attention_map(attention(5, 5, causal=False), WORDS[:5], "Unmasked"),
+    "attention_map, one query": lambda: viz.attention_map(attention(1, 7), WORDS[:7]),
+    "attention_map, heads": lambda: viz.attention_map(attention(9, 13, 13), WORDS),
+    "attention_map, many": lambda: viz.attention_map(attention(8, 39, 39), WORDS * 3),
+    "attention_map, heads, all": lambda: viz.attention_map(attention(3, 5, 7, causal=False), WORDS[:7]),
+    "ropes": lambda: viz.ropes(attention(5, 5), WORDS[:5], highlight=3),
+    "ropes, one": lambda: viz.ropes(torch.ones(1, 1), ["dog"]),
+}
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return {name: make() for name, make in FIGURES.items()}
+
+
+def texts(fig):
+    return [text for text in fig.findobj(Text) if text.get_text()]
+
+
+def outside(fig):
+    """The words of a figure that reach beyond its edge."""
+    fig.canvas.draw()
+    renderer = FigureCanvasAgg(fig).get_renderer()
+    with plain_text():
+        boxes = {text: text.get_window_extent(renderer) for text in texts(fig)}
+    return [text.get_text() for text, box in boxes.items()
+            if box.x0 < 0 or box.y0 < 0 or box.x1 > fig.bbox.x1 or box.y1 > fig.bbox.y1]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_words_stay_inside_and_are_described(figures, name):
+    assert outside(figures[name]) == []
+    assert figures[name].alt.endswith(".") and len(figures[name].alt) > 60
+    assert "nan" not in " ".join([figures[name].alt, *(text.get_text() for text in texts(figures[name]))])
+
+
+def test_words_outside_are_found():
+    c = new_canvas(100)
+    c.say(990, 50, "too far right")
+    assert outside(c.done("A word that leaves its canvas.")) == ["too far right"]
+
+
+@pytest.mark.parametrize("name", ["dials", "attention_map, 13"])
+def test_the_heaviest_figures_are_light_and_carry_their_alt(figures, name):
+    picture = Picture(figures[name])
+    assert len(picture.png) <= LIMIT == 150_000
+    page = re.fullmatch(r'<img alt="([^"]+)" width="1000" style="max-width:100%" '
+                        r'src="data:image/png;base64,[A-Za-z0-9+/=]+">', picture._repr_html_())
+    assert page and page[1] == picture.alt == repr(picture) == figures[name].alt
+
+
+def test_show_displays_once_and_returns_nothing(figures, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *objects: shown.extend(objects))
+    assert viz.show(figures["ropes, one"]) is None
+    assert [type(each) for each in shown] == [Picture]
+
+
+def test_a_figure_without_description_is_refused(figures):
+    fig = new_canvas(40).fig
+    with pytest.raises(ValueError, match="description"):
+        viz.show(fig)
+    assert repr(Picture(fig, alt="An\n empty canvas.")) == "An empty canvas."
+
+
+def test_alt_is_escaped_and_hues_stay_exact(tmp_path):
+    c = new_canvas(200)
+    for i, hue in enumerate(HUES):
+        c.bar(20 + 100 * i, 20, 80, 40, hue)
+        c.say(20 + 100 * i, 90, "words", color=dark(hue), weight="bold", size=20)
+    c.image(20, 120, 900, 60, signed(np.linspace(-1, 1, 900))[None])
+    picture = Picture(c.done('a < b & "c"'))
+    assert 'alt="a &lt; b &amp; &quot;c&quot;"' in picture._repr_html_()
+    viz.save(c.fig, tmp_path / "hues.png")
+    assert (tmp_path / "hues.png").read_bytes() == picture.png
+    from PIL import Image
+    with Image.open(tmp_path / "hues.png") as image:
+        assert image.size == (2000, 400) and len(image.getcolors()) <= 256
+        stored = {color for _, color in image.convert("RGB").getcolors()}
+        error = np.abs(np.asarray(image.convert("RGB")).astype(int) - pixels(c.fig, 200)).mean()
+    assert {tuple(int(hue[i : i + 2], 16) for i in (1, 3, 5)) for hue in (*HUES, *map(dark, HUES))} <= stored
+    assert error < 1
+
+
+def test_no_setting_of_the_user_changes_and_none_shows():
+    odd_taste = {"font.size": 31, "lines.marker": "o", "savefig.bbox": "tight", "text.hinting": "native"}
+    with matplotlib.rc_context(odd_taste):
+        before = dict(matplotlib.rcParams)
+        odd = Picture(viz.ropes(attention(3, 3), WORDS[:3])).png
+        assert dict(matplotlib.rcParams) == before
+    assert odd == Picture(viz.ropes(attention(3, 3), WORDS[:3])).png
+
+
+def test_importing_viz_loads_nothing():
+    code = ("import sys; from llama_tutorial import viz; viz.__all__; "
+            "print({'matplotlib', 'PIL'} & set(sys.modules))")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_public_names_are_functions_even_where_a_file_has_the_same_name():
+    import llama_tutorial.viz.show  # noqa: F401  (the import would put the module in place of the function)
+    assert callable(viz.show) and callable(viz.canvas)
+    assert list(viz._HOME) == sorted(viz._HOME)
+    with pytest.raises(AttributeError, match="no 'nothing'"):
+        viz.nothing  # noqa: B018
+
+
+def test_dials_tell_turns_and_scores(figures):
+    speeds = inv_freq().double()
+    fig, said = figures["dials"], {text.get_text() for text in texts(figures["dials"])}
+    turns = [2 * math.pi / float(speed) for speed in speeds[::4]]
+    assert {f"{turn:,.0f}" for turn in turns[1:]} | {f"{turns[0]:.1f}"} <= said
+    assert {"+15", "+5"} <= said and "+6" not in said
+    for position in (0, 1, 10, 100):
+        score = f"{torch.cos(position * speeds).mean():.2f}"
+        assert score in said and f"{score} at {position}" in fig.alt
+    assert "6.3 to 19,869" in fig.alt
+
+
+def test_the_smoothed_score_passes_through_the_middle_of_the_exact_one():
+    from llama_tutorial.viz.rotary import _score, _smooth
+    speeds, distances = inv_freq().double().numpy(), np.arange(100, 900)
+    line, spread = _smooth(speeds, distances)
+    exact = _score(speeds, distances)
+    assert abs((exact - line).mean()) < 0.01
+    assert 0.9 < (np.abs(exact - line) < 2 * spread).mean() < 0.99
+
+
+def test_wavelengths_count_what_scaling_does(figures):
+    alt, title = figures["wavelengths"].alt, texts(figures["wavelengths"])[0].get_text()
+    slow = int((2 * math.pi / inv_freq(theta=5e5) > 8192).sum())
+    assert title.startswith(f"{slow} of 32 hands")
+    assert "every hand slows by 8" in alt and "by 7° at most, no longer 57°" in alt
+    assert "18 hands keep their speed, 14 slow by 8" in alt
+
+
+def test_frequencies_count_fast_and_slow_columns(figures):
+    turns = 2 * math.pi / inv_freq().double()
+    fast, slow = int((2 * turns <= 127).sum()), int((turns >= 8 * 127).sum())
+    assert f"at least twice: {fast};" in figures["frequencies"].alt
+    assert f"an eighth of a turn: {slow}." in figures["frequencies"].alt
+
+
+def test_attention_map_names_the_largest_weight_on_another_word(figures):
+    weights = attention(5, 5)
+    others = weights.tril(-1)
+    row, column = divmod(int(others.argmax()), 5)
+    look = f"“{WORDS[row]}” gives “{WORDS[column]}” {others.max():.2f}"
+    fig = figures["attention_map"]
+    said = [text.get_text() for text in texts(fig)]
+    assert said[0].startswith(look) and look in fig.alt
+    cells = [text for text in said if re.fullmatch(r"\d\.\d\d", text)]
+    assert cells[:15] == [f"{weights[i, j]:.2f}" for i in range(5) for j in range(i + 1)]
+    assert "later words: weight 0" in said
+    assert "later words: weight 0" not in [text.get_text() for text in texts(figures["attention_map, all"])]
+    assert texts(figures["attention_map, all"])[0].get_text() == "Unmasked"
+
+
+def test_small_maps_name_the_habits_of_heads():
+    n = 7
+    first = torch.zeros(n, n)
+    first[:, 0] = 1
+    previous = torch.eye(n).roll(-1, 1)
+    previous[0] = torch.eye(n)[0]
+    even = torch.ones(n, n).tril() / torch.arange(1, n + 1)[:, None]
+    fig = viz.attention_map(torch.stack([torch.eye(n), previous, first, even]), WORDS[:n])
+    assert "head 0: itself 1.00; head 1: previous 1.00; head 2: first 1.00; head 3: mixed" in fig.alt
+    assert texts(fig)[0].get_text() == "3 of 4 heads do something you can name"
+
+
+def test_ropes_are_as_thick_as_the_weights(figures):
+    weights = attention(5, 5)
+    paths = [patch for patch in figures["ropes"].axes[0].patches if not patch.get_fill()]
+    thick = [patch.get_linewidth() / 0.72 / 54 for patch in paths]
+    assert thick == pytest.approx([float(weight) for weight in weights[weights > 0.002]], abs=1e-6)
+    assert f"by {weights[3].max():.2f}" in texts(figures["ropes"])[0].get_text()
+
+
+def test_attention_html_carries_numbers_without_scripts():
+    weights = attention(2, 5, 5)
+    hover = viz.attention_html(weights, ["<s>", *WORDS[1:5]], query=3, more=(4,))
+    page = hover._repr_html_()
+    assert page.count("<details>") == page.count("</details>") == page.count("<summary") == 2
+    assert page.count("title=") == 2 * 2 * 5 and page.count("not yet said") == 2
+    assert not re.search(r"<script|<style|class=|<s>", page)
+    for head in range(2):
+        best = int(weights[head, 3].argmax())
+        assert f"its → {['&lt;s&gt;', *WORDS[1:5]][best]}: {weights[head, 3, best]:.3f}" in page
+        assert f"head {head}: its → {['<s>', *WORDS[1:5]][best]} {weights[head, 3, best]:.2f}" in repr(hover)
+        assert f"rgba(23,79,148,{weights[head, 3, best]:.2f})" in page
+
+
+@pytest.mark.parametrize("make, rule", [
+    (lambda: viz.dials(torch.ones(4, 8)), r"one axis \(pair\)"),
+    (lambda: viz.dials(inv_freq(), pairs=9), "2 to 8 pairs"),
+    (lambda: viz.dials(inv_freq(), positions=(-1,)), "positions from 0"),
+    (lambda: viz.wavelengths(inv_freq(), {}), "1 to 4 ways"),
+    (lambda: viz.wavelengths(inv_freq(), {"half": inv_freq()[:16]}), "32 hands"),
+    (lambda: viz.frequencies(*rotation(8), position=8), "a row for position 8"),
+    (lambda: viz.attention_map(attention(2, 2, 5, 5), WORDS[:5]), "query key"),
+    (lambda: viz.attention_map(attention(5, 5), WORDS[:4]), "one token per key"),
+    (lambda: viz.attention_map(attention(65, 65), WORDS * 5), "at most 64 tokens"),
+    (lambda: viz.attention_map(attention(17, 5, 5), WORDS[:5]), "at most 16 heads"),
+    (lambda: viz.attention_map(torch.randn(5, 5) - 3, WORDS[:5]), "softmax"),
+    (lambda: viz.ropes(attention(7, 7), WORDS[:7]), "at most 6 tokens"),
+    (lambda: viz.attention_html(attention(5, 5), WORDS[:5], query=5), "query=5"),
+])
+def test_errors_say_the_rule(make, rule):
+    with pytest.raises(ValueError, match=rule):
+        make()
+
+
+def test_colours_and_scales():
+    assert tint("#000000", 0.5) in ("#7f7f7f", "#808080") and dark("#ffffff") == "#b8b8b8"
+    assert signed([-1, 0, 1]).tolist() == pytest.approx(np.array(
+        [[0xD9, 0x77, 0x1A], [255, 255, 255], [0x17, 0x4F, 0x94]]) / 255)
+    assert probability(torch.tensor([0.0, 2.0])).shape == (2, 3)
+    assert (on(probability(1.0)), on(probability(0.1))) == ("#ffffff", "#22262e")
+    assert Scale((1, 1000), (50, 450), log=True)(10) == pytest.approx(183.333, abs=1e-3)
+    assert [printable(token) for token in (" dog", "\n", "  ", "a\x07 b")] == ["␣dog", "↵", "␣␣", "a\\x07 b"]
+
+
+def test_runs_of_text_do_not_overlap():
+    c = new_canvas(60)
+    end = c.run(20, 40, [("dog ", GREY), ("0.54", HUES[0], "bold"), (" × 3", GREY)], mono=True)
+    with plain_text():
+        boxes = [text.get_window_extent() for text in c.ax.texts[2:]]
+    assert all(left.x1 <= right.x0 + 0.5 for left, right in zip(boxes, boxes[1:]))
+    assert boxes[-1].x1 <= end < boxes[-1].x1 + 8
