@@ -46,6 +46,11 @@ def rotation(seq, dim=64):
     return angles.cos(), angles.sin()
 
 
+def unit():
+    x = torch.tensor([(-2, -2), (2, 2), (1, -1), (-2, 2), (2, -2)]).float()
+    return x, torch.tensor([1, 0.5]), torch.tensor([-0.5, 1])
+
+
 def some_slow(speeds):
     return torch.where(torch.arange(len(speeds)) > 17, speeds / 8, speeds)
 
@@ -69,6 +74,8 @@ FIGURES = {
     "attention_map, heads, all": lambda: viz.attention_map(attention(3, 5, 7, causal=False), WORDS[:7]),
     "ropes": lambda: viz.ropes(attention(5, 5), WORDS[:5], highlight=3),
     "ropes, one": lambda: viz.ropes(torch.ones(1, 1), ["dog"]),
+    "gate_doors": lambda: viz.gate_doors(WORDS[:5], *unit()),
+    "gate_doors, two": lambda: viz.gate_doors(["dog", "\n"], torch.tensor([[2.0, 1], [1, 0]]), *unit()[1:]),
 }
 
 
@@ -240,6 +247,17 @@ def test_ropes_are_as_thick_as_the_weights(figures):
     assert f"by {weights[3].max():.2f}" in texts(figures["ropes"])[0].get_text()
 
 
+def test_doors_open_by_the_product_of_gate_and_offer(figures):
+    x, gate, up = unit()
+    lift, offer = torch.nn.functional.silu(x @ gate), x @ up
+    fig = figures["gate_doors"]
+    opening = [bar for bar in fig.axes[0].patches if getattr(bar, "get_y", float)() == 612]
+    area = torch.tensor([-bar.get_height() * bar.get_width() for bar in opening])
+    passed = lift * offer.abs()
+    assert torch.allclose(area / area[1], passed / passed[1], atol=1e-4)
+    assert texts(fig)[0].get_text().endswith("2.9 at “dog”, −0.8 at “its”") and "its −0.27 × 3.0 = −0.8" in fig.alt
+
+
 def test_attention_html_carries_numbers_without_scripts():
     weights = attention(2, 5, 5)
     hover = viz.attention_html(weights, ["<s>", *WORDS[1:5]], query=3, more=(4,))
@@ -268,6 +286,8 @@ def test_attention_html_carries_numbers_without_scripts():
     (lambda: viz.attention_map(torch.randn(5, 5) - 3, WORDS[:5]), "softmax"),
     (lambda: viz.ropes(attention(7, 7), WORDS[:7]), "at most 6 tokens"),
     (lambda: viz.attention_html(attention(5, 5), WORDS[:5], query=5), "query=5"),
+    (lambda: viz.gate_doors(WORDS[:4], *unit()), "one hidden unit"),
+    (lambda: viz.gate_doors(WORDS[:5], torch.zeros(5, 2), *unit()[1:]), "for every word"),
 ])
 def test_errors_say_the_rule(make, rule):
     with pytest.raises(ValueError, match=rule):
