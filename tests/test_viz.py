@@ -253,7 +253,7 @@ def test_doors_open_by_the_product_of_gate_and_offer(figures):
     fig = figures["gate_doors"]
     opening = [bar for bar in fig.axes[0].patches if getattr(bar, "get_y", float)() == 612]
     area = torch.tensor([-bar.get_height() * bar.get_width() for bar in opening])
-    passed = lift * offer.abs()
+    passed = (lift * offer.abs()).double()
     assert torch.allclose(area / area[1], passed / passed[1], atol=1e-4)
     assert texts(fig)[0].get_text().endswith("2.9 at “dog”, −0.8 at “its”") and "its −0.27 × 3.0 = −0.8" in fig.alt
 
