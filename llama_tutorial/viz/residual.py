@@ -1,0 +1,131 @@
+"""The residual stream: a road that every layer reads and adds to, and the gradient at every depth."""
+
+import numpy as np
+
+from .canvas import BLUE, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, RED, WHITE, Scale, canvas, dark, numbers, tint
+
+
+def residual_road(x, attention, mlp):
+    """The stream as a road as thick as its RMS, and what each part of each layer adds as ropes.
+
+    `x` (..., dim): what goes into layer 0; `attention` and `mlp`: one such tensor per layer, what that part
+    added. The road is their running sum, all on one scale.
+    """
+    start, ropes = numbers(x), [numbers(part) for pair in zip(attention, mlp) for part in pair]
+    if not 1 <= len(attention) == len(mlp) <= 6 or any(rope.shape != start.shape for rope in ropes):
+        raise ValueError("residual_road draws 1 to 6 layers, for each what attention and what the MLP added, shaped "
+                         f"like x {start.shape}, got {len(attention)} and {len(mlp)}: {[r.shape for r in ropes]}")
+    road, adds = _rms(np.cumsum([start, *ropes], axis=0)), _rms(ropes)
+    c = canvas(546, f"Layers never replace the stream, they add to it: {road[0]:.2f} at the start, {road[-1]:.2f} "
+               "at the end", "Thickness = RMS, one scale. Each part reads the road through a norm (dot) and writes "
+               "a rope back, the MLP after attention.")
+    middle, apart = 296, 800 / len(adds)
+    scale = min(124 / road.max(), 0.5 * apart / adds.max())
+    for i, add in enumerate(adds):
+        up, hue, name = (-1, BLUE, "attention") if i % 2 == 0 else (1, ORANGE, "MLP")
+        left, edges = 116 + apart * i, middle + up * scale / 2 * road[[i, i + 1]]
+        _part(c, left, apart, edges, middle + up * 160, add * scale, hue, name, f"{add:.2f}")
+        if up < 0:
+            c.say(left + 0.38 * apart, 93, f"layer {i // 2}", color=GREY, ha="center")
+    _surface(c, road * scale, 116 + apart * np.arange(len(adds)), apart, middle)
+    c.say(26, middle - scale * road[0] / 2 - 9, f"{road[0]:.2f}", 13, weight="bold")
+    c.say(26, middle + scale * road[0] / 2 + 19, "embedding", color=GREY)
+    c.say(962, middle, f"{road[-1]:.2f}", 13, WHITE, "right", "center_baseline", "bold")
+    c.run(26, 524, [("RMS does not add like lengths: ", INK, "bold"), (f"the start and all ropes would make "
+          f"{road[0] + adds.sum():.2f}, but they point different ways and make {road[-1]:.2f}.", GREY)])
+    said = "; ".join(f"layer {i}: {a:.2f} and {m:.2f}" for i, (a, m) in enumerate(zip(adds[::2], adds[1::2])))
+    return c.done(f"The residual stream as a road: RMS {road[0]:.2f} before layer 0, {road[-1]:.2f} after layer "
+                  f"{len(mlp) - 1}. Attention and MLP add, {said}.")
+
+
+def _part(c, left, apart, edges, box, px, hue, name, said):
+    """One part of a layer: its box, the thread that reads the road, the rope px thick that is written back."""
+    up, wide = np.sign(box - edges[0]), min(0.98 * apart + 24, 112)
+    reads, writes = left + 0.1 * apart, left + 0.6 * apart
+    _bend(c, reads, box, left - 0.09 * apart, edges[0] - up * 2, tint(hue, 0.35), 2.2)
+    _bend(c, writes, box, writes + 0.32 * apart + px / 3, edges[0] - up * px * 0.42, tint(hue, 0.14), max(px, 1.2))
+    c.ring(reads, box - up * 27, 4.6, WHITE, 1.5, INK)
+    middle, size = left + 0.38 * apart, 12 if wide > 96 else 10.5
+    c.box(middle - wide / 2, box - (34 if up < 0 else 0), wide, 34, hue, 5)
+    c.say(middle, box + up * 17, name, size, WHITE, "center", "center_baseline", "bold")
+    c.say(writes + px / 2 + 8, box - up * 27, said, 11.5, dark(hue), va="center_baseline", weight="bold", halo=WHITE)
+
+
+def _bend(c, x0, y0, x1, y1, color, px):
+    """A rope from a box, which it leaves straight, to the road, which it joins along its way."""
+    t = np.linspace(0, 1, 60)[:, None]
+    points = np.array([[x0, y0], [x0, y0 + 0.66 * (y1 - y0)], [x1 - 0.7 * (x1 - x0), y1], [x1, y1]])
+    along = np.concatenate([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], axis=1) @ points
+    c.curve(along[:, 0], along[:, 1], color, px)
+
+
+def _surface(c, road, lefts, apart, middle):
+    """The road itself, `road` pixels thick between the parts; after each join it is what the stream has become."""
+    xs = np.linspace(26, 974, 1200)
+    rise = np.clip((xs[:, None] - lefts - 0.5 * apart) / (0.44 * apart), 0, 1)
+    half = (road[0] + (rise**2 * (3 - 2 * rise)) @ np.diff(road)) / 2
+    c.band(xs, middle - half, middle + half, tint(MAUVE, 0.36))
+
+
+def layer_gradients(wirings, said=""):
+    """How large the gradient is in every layer of fresh stacks of several depths, one panel per wiring.
+
+    `wirings` maps a name to {depth: RMS of the gradient in each layer (depth)}; the last is the one to praise.
+    `said` ends the grey line: how the weights were made.
+    """
+    curves = {name: {depth: numbers(curve) for depth, curve in of.items()} for name, of in wirings.items()}
+    depths = sorted({depth for of in curves.values() for depth in of})
+    if not 2 <= len(curves) <= 3 or any(len(of.get(depth, ())) != depth for of in curves.values() for depth in depths):
+        raise ValueError("layer_gradients draws 2 or 3 wirings, each {depth: one number per layer}, the same depths "
+                         f"in each, got { {name: {d: len(of[d]) for d in of} for name, of in curves.items()} }")
+    few, many = depths[0], depths[-1]
+    grows = {name: _times(of[many][0] / of[few][0]) for name, of in curves.items()}
+    *others, best = grows.values()
+    c = canvas(420, f"From {few} to {many} layers, layer 0’s gradient grows {', '.join(others)} or {best}",
+               "RMS of the gradient over the weights of each layer, one line per depth, before any training" + said)
+    every = np.log10(np.concatenate([line for of in curves.values() for line in of.values()]))
+    y = Scale((10 ** np.floor(every.min()), 10 ** np.ceil(every.max())), (368, 140), log=True)
+    wide = 914 / len(curves)
+    for i, (name, of) in enumerate(curves.items()):
+        mark, hue = ("✓", GREEN) if i == len(curves) - 1 else (("✗", RED), ("≈", ORANGE))[i]
+        x = Scale((0, many - 1), (82 + i * wide, 82 + i * wide + wide - 58))
+        c.run(x(0) - 8, 112, [(f"{mark} {name}  ", dark(hue), "bold"), (grows[name], GREY)], 11.5)
+        _gradient_panel(c, x, y, [of[depth] for depth in depths], hue, i == 0)
+    c.say(974, 400, "layer", color=GREY, ha="right")
+    return c.done("Size of the gradient per layer before training, " + "; ".join(
+        f"{name}: layer 0 at {many} layers has {times[2:]} times that at {few}"
+        for name, times in grows.items()) + ".")
+
+
+def _gradient_panel(c, x, y, lines, hue, ticks):
+    """The lines of one wiring, a line per depth, the deepest darkest; each ends in a dot with its depth."""
+    for power in range(round(np.log10(y.values[0])), round(np.log10(y.values[1])) + 1):
+        if power % 2 == 0:
+            c.line(x(0) - 8, y(10.0**power), x.pixels[1] + 8, y(10.0**power), FAINT)
+        if ticks and power % 2 == 0:
+            c.say(x(0) - 16, y(10.0**power), _power(power), 10, GREY, "right",
+                  "center_baseline")
+    for layer in range(0, int(x.values[1]) + 1, 10):
+        c.say(x(layer), y.pixels[0] + 32, f"{layer}", 9.5, GREY, "center")
+    for i, line in enumerate(lines):
+        shade = tint(hue, 0.6 * (1 - (i + 1) / len(lines)))
+        c.curve(x(np.arange(len(line))), y(line), shade, 2.6, cap="round")
+        c.ring(x(0), y(line[0]), 4.5, shade, 1, shade)
+        c.ring(x(len(line) - 1), y(line[-1]), 3, shade, 1, shade)
+        c.say(x(len(line) - 1), y(line[-1]) + 20, f"{len(line)}{' layers' * (i == len(lines) - 1)}",
+              10, dark(hue), "right" if i == len(lines) - 1 else "center", weight="bold", halo=WHITE)
+
+
+def _power(power):
+    """10 to a power, as written by hand."""
+    return "10" + f"{power}".translate(dict(zip(map(ord, "-0123456789"), "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))) if power else "1"
+
+
+def _times(factor):
+    short, big = float(f"{factor:.2g}"), factor >= 1e6
+    return f"× {factor:.1f}" if factor < 10 else f"× {short / 1e6 if big else short:,.0f}{' million' if big else ''}"
+
+
+def _rms(parts):
+    """The root mean square of every array in a list."""
+    return np.array([np.sqrt(np.square(part).mean()) for part in parts])
