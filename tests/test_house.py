@@ -337,8 +337,10 @@ def test_ctrl_c_is_status_130(monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows tells of a closed pipe otherwise")
-def test_a_reader_that_stops_reading_is_no_error():
-    command = [sys.executable, "-m", "llama_tutorial", "--help"]
+@pytest.mark.parametrize("said", ["typer.echo", "print"])
+def test_a_reader_that_stops_reading_is_no_error(said):
+    code = f"import typer\nfrom llama_tutorial import cli\ncli.tell_versions = lambda: {said}('x')\ncli.main(['version'])"
+    command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
