@@ -172,15 +172,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run_command(argv: list[str]) -> int:
-    """Run a command line and return its exit status; a mistake is one line on stderr."""
+    """Run a command line and return its exit status (130 after Ctrl-C); a mistake is one line on stderr."""
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]
     try:
         status = app(argv, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # whoever read us has stopped, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -339,9 +339,11 @@ def test_ctrl_c_is_status_130(monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="Windows tells of a closed pipe otherwise")
 @pytest.mark.parametrize("said", ["typer.echo", "print"])
 def test_a_reader_that_stops_reading_is_no_error(said):
-    code = f"import typer\nfrom llama_tutorial import cli\ncli.tell_versions = lambda: {said}('x')\ncli.main(['version'])"
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    code = f"import typer\nfrom llama_tutorial import cli\ncli.tell_versions = lambda: {said}('x')\n"
+    code += "cli.main(['version'])"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], env=buffered, **pipes) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
 
