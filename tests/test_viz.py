@@ -51,6 +51,16 @@ def unit():
     return x, torch.tensor([1, 0.5]), torch.tensor([-0.5, 1])
 
 
+def vocabulary(size, spread=2.0):
+    return spread * torch.randn(size, generator=torch.Generator().manual_seed(7)), [f" w{i}" for i in range(size)]
+
+
+def after_a_prompt(steps, prompt):
+    step, position = torch.arange(steps)[:, None], torch.arange(prompt + steps - 1)
+    here = position < prompt + step
+    return here, here & ((position >= prompt + step - 1) | (step == 0))
+
+
 def some_slow(speeds):
     return torch.where(torch.arange(len(speeds)) > 17, speeds / 8, speeds)
 
@@ -74,6 +84,13 @@ FIGURES = {
     "attention_map, heads, all": lambda: viz.attention_map(attention(3, 5, 7, causal=False), WORDS[:7]),
     "ropes": lambda: viz.ropes(attention(5, 5), WORDS[:5], highlight=3),
     "ropes, one": lambda: viz.ropes(torch.ones(1, 1), ["dog"]),
+    "cache_times": lambda: viz.cache_times([1, 250, 500, 1000], [0.9, 8.6, 17.6, 34.7], [1.0, 1.1, 1.2, 1.4]),
+    "cache_times, close": lambda: viz.cache_times([2, 9, 30], [100, 180, 250], [90, 130, 200]),
+    "recomputed": lambda: viz.recomputed(torch.ones(100, 100).tril() > 0, torch.eye(100) > 0),
+    "recomputed, long prompt": lambda: viz.recomputed(*after_a_prompt(20, 31)),
+    "sampling_strips": lambda: viz.sampling_strips(*vocabulary(2048), prompt="The method should return"),
+    "sampling_strips, few": lambda: viz.sampling_strips(*vocabulary(4), (0.3, 2), top_k=2, top_p=0.6),
+    "sampling_strips, many": lambda: viz.sampling_strips(*vocabulary(50_000, 0.5), (0.5, 1, 2, 3), 50, 0.95, "x" * 99),
     "gate_doors": lambda: viz.gate_doors(WORDS[:5], *unit()),
     "gate_doors, two": lambda: viz.gate_doors(["dog", "\n"], torch.tensor([[2.0, 1], [1, 0]]), *unit()[1:]),
 }
@@ -283,7 +300,8 @@ def test_attention_html_carries_numbers_without_scripts():
     (lambda: viz.attention_map(attention(5, 5), WORDS[:4]), "one token per key"),
     (lambda: viz.attention_map(attention(65, 65), WORDS * 5), "at most 64 tokens"),
     (lambda: viz.attention_map(attention(17, 5, 5), WORDS[:5]), "at most 16 heads"),
-    (lambda: viz.attention_map(torch.randn(5, 5) - 3, WORDS[:5]), "softmax"),
+    (lambda: viz.attention_map(attention(5, 5) - 0.1, WORDS[:5]), "softmax"),
+    (lambda: viz.attention_map(attention(5, 5) + 0.1, WORDS[:5]), "softmax"),
     (lambda: viz.ropes(attention(7, 7), WORDS[:7]), "at most 6 tokens"),
     (lambda: viz.attention_html(attention(5, 5), WORDS[:5], query=5), "query=5"),
     (lambda: viz.gate_doors(WORDS[:4], *unit()), "one hidden unit"),
@@ -311,3 +329,46 @@ def test_runs_of_text_do_not_overlap():
         boxes = [text.get_window_extent() for text in c.ax.texts[2:]]
     assert all(left.x1 <= right.x0 + 0.5 for left, right in zip(boxes, boxes[1:]))
     assert boxes[-1].x1 <= end < boxes[-1].x1 + 8
+
+
+def test_strips_hold_the_shares_and_the_cuts_of_the_logits(figures):
+    logits, labels = vocabulary(2048)
+    alt, said = figures["sampling_strips"].alt, {text.get_text() for text in texts(figures["sampling_strips"])}
+    assert f"“␣{labels[int(logits.argmax())].strip()}”" in alt
+    for t in (0.5, 1.0, 1.5):
+        shares = (logits.double() / t).softmax(0)
+        assert f"favourite {100 * shares.max():.0f} %" in said
+        assert f"like {torch.exp(-(shares * shares.log()).sum()):,.0f} equal tokens" in said
+    held = logits.double().softmax(0).sort(descending=True).values.cumsum(0)
+    in_p = int((held < 0.9).sum()) + 1
+    assert f"{in_p:,} tokens, rescaled to 1" in said and f"keeps {100 * held[4]:.0f} %" in said
+    assert f"top-k = 5 keeps 5 tokens with {100 * held[4]:.0f} %, top-p = 0.9 keeps {in_p:,} tokens with 90 %" in alt
+
+
+def test_strips_are_as_wide_as_the_shares(figures):
+    shares = vocabulary(4)[0].double().softmax(0).sort(descending=True).values
+    bars = [bar for bar in figures["sampling_strips, few"].axes[0].patches if hasattr(bar, "get_width")]
+    last_row = [bar for bar in bars if bar.get_y() == max(each.get_y() for each in bars if each.get_height() == 44)]
+    starts = sorted({round((bar.get_x() - 165) / 600, 5) for bar in last_row})
+    assert starts == pytest.approx([0, *shares.cumsum(0)[:-1].tolist()], abs=1e-4)
+
+
+@pytest.mark.parametrize("name, without, again, cached", [
+    ("recomputed", "5,050", "4,950", "100"), ("recomputed, long prompt", "810", "760", "50")])
+def test_recomputed_counts_the_cells(figures, name, without, again, cached):
+    said = {text.get_text() for text in texts(figures[name])}
+    assert {without, f"{again} of them not for the first time", cached, "each of them once"} <= said
+    assert f"without a cache {without}, {again} of them" in figures[name].alt
+
+
+@pytest.mark.parametrize("call", [
+    lambda: viz.sampling_strips(torch.zeros(5), ["a"] * 4),
+    lambda: viz.sampling_strips(torch.zeros(2), ["a", "b"], temperatures=(0, 1)),
+    lambda: viz.recomputed(torch.ones(3, 3), torch.ones(3, 4)),
+    lambda: viz.recomputed(torch.zeros(3, 3), torch.ones(3, 3)),
+    lambda: viz.cache_times([3, 2, 1], [1, 1, 1], [1, 1, 1]),
+    lambda: viz.cache_times([1, 2], [1, 1], [1, 1]),
+])
+def test_figures_of_generation_refuse_what_they_cannot_draw(call):
+    with pytest.raises(ValueError, match="takes"):
+        call()
