@@ -6,7 +6,7 @@ Ids become vectors, the vectors pass through all layers, and one last norm makes
 # Exported from notebooks/08_model.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "init_weights", "positions_and_mask", "LlamaModel", "check_ids", "check_attention_mask",
+    "positions_and_mask", "init_weights", "LlamaModel", "check_ids", "check_attention_mask",
     "check_positions", "check_cache",
 ]
 
@@ -25,14 +25,6 @@ from .rms_norm import LlamaRMSNorm
 from .rotary import LlamaRotaryEmbedding
 
 
-def init_weights(module: nn.Module, std: float):
-    """Fresh weights of one linear layer or embedding: N(0, std²), biases zero."""
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=std)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
-
-
 def positions_and_mask(
     attention_mask: Tensor | None, past: int, seq: int, device=None
 ) -> tuple[Int[Tensor, "*batch seq"], Bool[Tensor, "batch 1 query key"] | None]:
@@ -48,6 +40,14 @@ def positions_and_mask(
     itself = torch.eye(past + seq, dtype=torch.bool, device=real.device)[past:]
     visible = causal_mask(seq, past + seq, device=real.device) & rearrange(real, "batch key -> batch 1 1 key")
     return positions, visible | itself
+
+
+def init_weights(module: nn.Module, std: float):
+    """Fresh weights of one linear layer or embedding: N(0, std²), biases zero."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=std)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 class LlamaModel(nn.Module):
