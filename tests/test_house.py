@@ -139,6 +139,53 @@ def test_an_exported_module_reads_as_if_written_by_hand(house):
     )
 
 
+def test_running_a_lesson_twice_changes_nothing_and_leaves_no_trace_of_the_machine(tmp_path):
+    cells = ["x = 3\nx", "print(x)", {"source": "1 / 0", "metadata": {"tags": ["raises-exception"]}}]
+    path = tmp_path / "01_one.ipynb"
+    path.write_text(json.dumps(lesson("One", *cells, widgets={"state": {}})))
+    assert authoring.run(path) == 3
+    first = path.read_bytes()
+    assert authoring.run(path) == 3
+    authoring.tidy(path)
+    assert path.read_bytes() == first
+    stored = json.loads(first)
+    assert [cell["execution_count"] for cell in stored["cells"][1:]] == [1, 2, 3]
+    assert set(stored["metadata"]) == {"kernelspec", "language_info"}
+    assert "version" not in stored["metadata"]["language_info"]
+    assert stored["cells"][3]["outputs"][0]["traceback"] == ["ZeroDivisionError: division by zero"]
+    assert lessons._outputs_out_of_step(lessons._read(path), path.name) == []
+
+
+@pytest.mark.parametrize(
+    "source, told", [("1 / 0", "ZeroDivisionError"), ("import sys; print('red', file=sys.stderr)", "stderr is stored")]
+)
+def test_a_lesson_that_fails_or_writes_to_stderr_stays_as_it_was(tmp_path, source, told):
+    path = tmp_path / "01_one.ipynb"
+    path.write_text(json.dumps(lesson("One", "1", source)))
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match=told):
+        authoring.run(path)
+    assert path.read_bytes() == before
+
+
+def test_a_lesson_from_text_keeps_what_did_not_change(tmp_path):
+    pytest.importorskip("jupytext", reason="lessons from text need pip install jupytext, which no extra asks for")
+    text, path = tmp_path / "01_one.py", tmp_path / "01_one.ipynb"
+    head = '# %% [markdown] nbdev={"default_exp": "one"}\n# # One\n\n'
+    text.write_text(head + "# %%\nx = 1\n\n# %%\nx + 1\n")
+    authoring.from_text(text, path)
+    before = json.loads(path.read_text())
+    before["cells"][2] |= {"execution_count": 2, "outputs": [RED]}
+    path.write_text(json.dumps(before))
+    text.write_text(head + "# %%\nx = 2\n\n# %% [markdown]\n# New.\n\n# %%\nx + 1\n")
+    authoring.from_text(text, path)
+    after = json.loads(path.read_text())
+    assert after["metadata"]["nbdev"] == {"default_exp": "one"}
+    assert [cell["id"] for cell in before["cells"]] == [after["cells"][i]["id"] for i in (0, 1, 3)]
+    assert len({cell["id"] for cell in after["cells"]}) == 4
+    assert after["cells"][3]["outputs"][0]["name"] == "stderr" and after["cells"][1]["outputs"] == []
+
+
 # ------------------------------------------------------------------------------------------------ imports and style
 
 
