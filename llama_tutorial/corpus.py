@@ -6,8 +6,8 @@ Text becomes bytes, bytes become tokens, and a fair exam keeps its pages out of 
 # Exported from notebooks/02_tokens.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "windows", "share_inside", "drop_copies", "held_out", "Corpus", "python_corpus", "docstrings_of",
-    "library_docstrings", "drop_exam",
+    "windows", "share_inside", "drop_copies", "held_out", "docstrings_of", "library_docstrings", "drop_exam",
+    "Corpus", "python_corpus",
 ]
 
 import ast
@@ -48,26 +48,6 @@ def held_out(name: str) -> bool:
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 8 == 7
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Text to learn from and text to be examined on, topic by topic."""
-
-    reference: dict[str, str]  # topics of Python's reference to learn from
-    docstrings: dict[str, str]  # docstrings of the standard library, module by module, to learn from
-    held_out: dict[str, str]  # whole topics that are only ever read in the exam
-
-
-@cache
-def python_corpus() -> Corpus:
-    """The English that every CPython carries: its reference topics and the docstrings of its standard library."""
-    from pydoc_data.topics import topics
-
-    kept = drop_copies(topics)
-    exam = {name: text for name, text in kept.items() if held_out(name)}
-    reference = {name: text for name, text in kept.items() if not held_out(name)}
-    return Corpus(reference, drop_exam(library_docstrings(), exam), exam)
-
-
 def docstrings_of(source: str) -> list[str]:
     """The docstrings of a module's source, read by `ast`: nothing is imported or run."""
     with warnings.catch_warnings():  # old escapes such as "\\d" in a docstring
@@ -101,3 +81,23 @@ def drop_exam(files: dict[str, list[str]], exam: dict[str, str], width: int = 40
     for name, text in drop_copies(clean).items():
         joined.setdefault(name.partition(":")[0], []).append(text)
     return {name: "\n\n".join(texts) for name, texts in joined.items()}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Text to learn from and text to be examined on, topic by topic."""
+
+    reference: dict[str, str]  # topics of Python's reference to learn from
+    docstrings: dict[str, str]  # docstrings of the standard library, module by module, to learn from
+    held_out: dict[str, str]  # whole topics that are only ever read in the exam
+
+
+@cache
+def python_corpus() -> Corpus:
+    """The English that every CPython carries: its reference topics and the docstrings of its standard library."""
+    from pydoc_data.topics import topics
+
+    kept = drop_copies(topics)
+    exam = {name: text for name, text in kept.items() if held_out(name)}
+    reference = {name: text for name, text in kept.items() if not held_out(name)}
+    return Corpus(reference, drop_exam(library_docstrings(), exam), exam)

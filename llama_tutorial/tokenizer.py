@@ -5,21 +5,54 @@ Text becomes bytes, bytes become tokens, and a fair exam keeps its pages out of 
 
 # Exported from notebooks/02_tokens.ipynb; edit the lesson, not this file.
 
-__all__ = ["END_OF_TEXT", "Tokenizer", "byte_symbols"]
+__all__ = ["END_OF_TEXT", "byte_symbols", "learn_bpe", "read_bpe", "TokenizerFile", "Tokenizer"]
 
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+
+def byte_symbols() -> dict[int, str]:
+    """The printable character that stands for each byte in a tokenizer.json (Radford et al. 2019): 32 is Ġ."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
+
+
 END_OF_TEXT = "<|endoftext|>"
 
 
-class Tokenizer:
-    """Byte-pair tokens: text ↔ ids, kept in one `tokenizer.json` that every library of the field reads.
+def learn_bpe(texts: Iterable[str], vocab_size: int):
+    """A `tokenizers.Tokenizer` with the 256 bytes, the end of text as id 0, and merges learnt from texts."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    Id 0 is the end of a text. Any text survives `decode(encode(text))`, because the smallest tokens are the 256 bytes.
-    Source: Sennrich et al. 2016, on bytes after Radford et al. 2019.
-    """
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    return inner
+
+
+def read_bpe(path: Path):
+    """The `tokenizers.Tokenizer` in a tokenizer.json; the errors are those of `Tokenizer.load`."""
+    from tokenizers import Tokenizer
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no tokenizer at {path}")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise ValueError(f"{path} is not a tokenizer.json: {error}") from None
+
+
+class TokenizerFile:
+    """Where a tokenizer comes from and goes to: learnt from texts, or kept in a `tokenizer.json`."""
 
     def __init__(self, inner):
         self.inner = inner  # a tokenizers.Tokenizer
@@ -28,37 +61,26 @@ class Tokenizer:
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
         """Learn vocab_size − 257 merges from texts; ValueError for fewer than 257 ids (256 bytes and the end)."""
-        from tokenizers import Tokenizer as Inner
-        from tokenizers import decoders, models, pre_tokenizers, trainers
-
         if vocab_size < 257:
             raise ValueError(f"vocab_size must be at least 257 (256 bytes and the end of text), got {vocab_size}")
-        inner = Inner(models.BPE())
-        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        inner.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
-        )
-        inner.train_from_iterator(texts, trainer)
-        return cls(inner)
+        return cls(learn_bpe(texts, vocab_size))
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
         """Read a tokenizer.json; FileNotFoundError where there is none, ValueError where it cannot be read."""
-        from tokenizers import Tokenizer as Inner
-
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"no tokenizer at {path}")
-        try:
-            return cls(Inner.from_file(str(path)))
-        except Exception as error:  # the library raises bare Exception
-            raise ValueError(f"{path} is not a tokenizer.json: {error}") from None
+        return cls(read_bpe(Path(path)))
 
     def save(self, path: str | Path):
         """Write tokenizer.json."""
         Path(path).write_text(json.dumps(json.loads(self.inner.to_str()), ensure_ascii=False), encoding="utf-8")
+
+
+class Tokenizer(TokenizerFile):
+    """Byte-pair tokens: text ↔ ids, kept in one `tokenizer.json` that every library of the field reads.
+
+    Id 0 is the end of a text. Any text survives `decode(encode(text))`, because the smallest tokens are the 256 bytes.
+    Source: Sennrich et al. 2016, on bytes after Radford et al. 2019.
+    """
 
     def __len__(self):
         return self.inner.get_vocab_size()
@@ -78,10 +100,3 @@ class Tokenizer:
         table = {symbol: byte for byte, symbol in byte_symbols().items()}
         names = [self.inner.id_to_token(int(i)) for i in ids]
         return [b"" if name == END_OF_TEXT else bytes(table[symbol] for symbol in name) for name in names]
-
-
-def byte_symbols() -> dict[int, str]:
-    """The printable character that stands for each byte in a tokenizer.json (Radford et al. 2019): 32 is Ġ."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}

@@ -37,8 +37,8 @@ def draw_heads(pattern, rows=None, **sizes):
     sizes = {"batch": 1, **sizes}
     x, right, wrong, row, outer = _moved(pattern, sizes)
     seq, groups, width = right.shape
-    if max(seq, 2 * groups) > 8 or groups * width > 8:
-        raise ValueError(f"draw_heads draws at most 8 rows of 8 numbers, got {seq} of {groups} × {width}: use less")
+    if seq > 8 or groups > 4 or groups * width > 6:
+        raise ValueError(f"draw_heads draws at most 8 rows of 6 numbers, got {seq} of {groups} × {width}: use less")
     rows, shapes = rows or [f"{row} {i}" for i in range(seq)], [_shape(side, sizes) for side in pattern.split("->")]
     moved, total, call = int((wrong != right).sum()), right.size, f"x.reshape{shapes[1]}"
     c = canvas(306 + PITCH * seq, f"Same shape, but {call} puts {moved} of {total} numbers in the wrong place",
