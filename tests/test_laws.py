@@ -797,6 +797,11 @@ def test_the_step_size_rises_and_falls_to_zero(steps, warmup):
     assert top <= max(1, round(warmup * steps)) and (steps < 10 or max(sizes) > 0.85)
 
 
+@pytest.mark.xfail(strict=True, reason="past the last step the step size is negative")
+def test_a_step_past_the_last_never_goes_uphill():
+    assert school.step_size(17, school.Recipe(steps=10)) == 0
+
+
 def test_lent_dropout_leaves_no_hooks_and_drops_its_share():
     model, ids = perturbed(LlamaForCausalLM(TINY)), SOURCES[0][:64].view(2, 32)
     plain = model(ids)
@@ -897,7 +902,9 @@ def test_a_run_killed_at_any_step_and_resumed_ends_like_the_unbroken_one(recipe,
     wanted = unbroken.model.state_dict()
     assert len(set(unbroken.losses)) == 6
     for killed in range(7):
-        run = school.run_to_end(trainer(**recipe), until=killed)
+        run = trainer(**recipe)
+        for _ in range(killed):
+            run.advance()
         school.save_checkpoint(run, tmp_path / "run.safetensors")
         torch.manual_seed(killed)  # the state of chance of another process
         resumed = school.load_checkpoint(tmp_path / "run.safetensors", SOURCES)
