@@ -6,8 +6,8 @@ The one description of a Llama that every part reads: its sizes, checked once.
 # Exported from notebooks/00_start_here.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "IGNORED_FIELDS", "REQUIRED_VALUES", "SWITCHES", "REALS", "LlamaConfig", "ignored", "nearest",
-    "check_mapping", "complete", "check_field", "check_shape", "check_hidden",
+    "IGNORED_FIELDS", "REQUIRED_VALUES", "SWITCHES", "REALS", "Fields", "nearest", "LlamaConfig", "ignored",
+    "check_mapping", "settled", "complete", "check_field", "check_shape", "check_hidden",
 ]
 
 import difflib
@@ -16,8 +16,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 
+class Fields(Mapping):
+    """A dataclass that reads like a dict: `config["vocab_size"]`, `dict(config)`, `{**config}`."""
+
+    def __getitem__(self, name):
+        if name not in self:
+            raise KeyError(f"{type(self).__name__} has no field {name!r}{nearest(name, list(self))}")
+        return getattr(self, name)
+
+    def __contains__(self, name):
+        return name in list(self)
+
+    def __iter__(self):
+        return (field.name for field in fields(self))
+
+    def __len__(self):
+        return len(fields(self))
+
+
+def nearest(name, known):
+    """The hint ': did you mean ...?' for a misspelt name, or the list of names."""
+    match = difflib.get_close_matches(str(name), known, n=1)
+    return f": did you mean {match[0]!r}?" if match else f"; its fields are {', '.join(known)}"
+
+
 @dataclass(frozen=True, init=False)
-class LlamaConfig(Mapping):
+class LlamaConfig(Fields):
     """The sizes of a Llama, under the names that published checkpoints use.
 
     Give fields by name (`LlamaConfig(hidden_size=64, ...)`), or one dict or LlamaConfig, or both: names win.
@@ -46,30 +70,9 @@ class LlamaConfig(Mapping):
     initializer_range: float = 0.02  # standard deviation of fresh weights
 
     def __init__(self, config: Mapping | None = None, /, **given):
-        given = {**check_mapping(config), **given}
-        given = {name: value for name, value in given.items() if not ignored(name, value)}
-        known = [field.name for field in fields(self)]
-        for name in given:
-            if name not in known:
-                raise TypeError(f"LlamaConfig has no field {name!r}{nearest(name, known)}")
-        values = {field.name: field.default for field in fields(self)} | complete(given)
-        for name, value in values.items():
-            object.__setattr__(self, name, check_field(name, value))
+        for name, value in settled({**check_mapping(config), **given}, fields(self)).items():
+            object.__setattr__(self, name, value)
         check_shape(self)
-
-    def __getitem__(self, name):
-        if name not in self:
-            raise KeyError(f"LlamaConfig has no field {name!r}{nearest(name, list(self))}")
-        return getattr(self, name)
-
-    def __contains__(self, name):
-        return name in list(self)
-
-    def __iter__(self):
-        return (field.name for field in fields(self))
-
-    def __len__(self):
-        return len(fields(self))
 
 
 # What published config.json files also carry and what changes no number here.
@@ -89,12 +92,6 @@ def ignored(name, value):
     return name in IGNORED_FIELDS
 
 
-def nearest(name, known):
-    """The hint ': did you mean ...?' for a misspelt name, or the list of names."""
-    match = difflib.get_close_matches(str(name), known, n=1)
-    return f": did you mean {match[0]!r}?" if match else f"; its fields are {', '.join(known)}"
-
-
 def check_mapping(config):
     """The given fields as a dict, {} for None; TypeError for anything that is not a mapping."""
     if config is None:
@@ -102,6 +99,17 @@ def check_mapping(config):
     if not isinstance(config, Mapping):
         raise TypeError(f"config must be a LlamaConfig or a dict, got {type(config).__name__}")
     return dict(config)
+
+
+def settled(given, known):
+    """The value of every known field, each checked: given, following from a given one, or the default."""
+    given = {name: value for name, value in given.items() if not ignored(name, value)}
+    names = [field.name for field in known]
+    for name in given:
+        if name not in names:
+            raise TypeError(f"LlamaConfig has no field {name!r}{nearest(name, names)}")
+    values = {field.name: field.default for field in known} | complete(given)
+    return {name: check_field(name, value) for name, value in values.items()}
 
 
 def complete(given):

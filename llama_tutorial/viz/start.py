@@ -1,0 +1,126 @@
+"""The map of the lessons: a whole Llama, every part with the number of the lesson that builds it."""
+
+from .canvas import BLUE, CYAN, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, PURPLE, RED, WHITE, canvas, dark, tint
+
+WORDS = (MAUVE, BLUE, RED, GREEN, CYAN)
+LEFT, RIGHT, TOP, HIGH = 26, 974, 172, 120               # the strip whose area is the parameters
+
+
+def map_of_lessons(config, opened=None, words=("The", "dog", "chased", "its", "tail")):
+    """A Llama as an area of parameters, one layer opened, and on every part the lesson that builds it.
+
+    `config` is a mapping with the sizes of a Llama; `opened` the layer to open, by default one in the middle;
+    of `words`, the last is the one that the model is to say.
+    """
+    hidden, layers, vocab = (config[name] for name in ("hidden_size", "num_hidden_layers", "vocab_size"))
+    query, kv = (config[name] * config["head_dim"] for name in ("num_attention_heads", "num_key_value_heads"))
+    table, attention, mlp = vocab * hidden, 2 * hidden * (query + kv), 3 * hidden * config["intermediate_size"]
+    heads = 1 if config["tie_word_embeddings"] else 2
+    whole = heads * table + layers * (attention + mlp + 2 * hidden) + hidden
+    c = canvas(716, f"What you will have built: {whole:,} numbers, and the lesson for each of them",
+               f"Area = parameters; a ring = a lesson. One of {layers} equal layers is opened below, "
+               "its matrices in their true shapes.")
+    scale = (RIGHT - LEFT) / (heads * table + layers * (attention + mlp))
+    start, opened = LEFT + table * scale, layers // 2 if opened is None else opened
+    end, wide = start + layers * (attention + mlp) * scale, (attention + mlp) * scale
+    _sentence(c, words)
+    for x, name, told in ((LEFT, "embedding", "used twice: in and out" * (heads == 1)), (end, "head", ""))[:heads]:
+        c.bar(x, TOP, table * scale - 2, HIGH, MAUVE)
+        c.say(x + table * scale / 2, TOP + 50, name, 12, WHITE, "center", weight="bold")
+        c.say(x + table * scale / 2, TOP + 72, f"{vocab:,} × {hidden}", 10, WHITE, "center")
+        c.say(x + table * scale / 2, TOP + 92, told, 10, WHITE, "center")
+    share = attention / (attention + mlp)
+    for layer in range(layers):
+        x, pale = start + layer * wide, 0 if layer == opened else 0.42
+        gap = min(1.6, wide / 4)
+        c.bar(x, TOP, wide - gap, HIGH * share - 1, tint(BLUE, pale))
+        c.bar(x, TOP + HIGH * share, wide - gap, HIGH * (1 - share), tint(ORANGE, pale))
+    pieces = [("attention ", dark(BLUE), "bold"), (f"{layers * attention / 1e6:.1f} M    ", GREY),
+              ("MLP ", dark(ORANGE), "bold"), (f"{layers * mlp / 1e6:.1f} M    ", GREY),
+              (f"{2 * layers + 1} norms ", INK, "bold"), (f"{(2 * layers + 1) * hidden:,}, too few to see", GREY)]
+    c.run(min(start + 8, 240), TOP + HIGH + 20, pieces)
+    _lesson(c, RIGHT - 168, TOP + HIGH + 16, "08", "the stack of layers")
+    y, x = TOP + HIGH + 46, start + (opened + 0.5) * wide
+    c.ribbon((x - wide / 2, x + wide / 2), TOP + HIGH + 26, (LEFT, RIGHT), y + 14, tint(FAINT, 0.5))
+    _layer(c, y + 20, hidden, query, kv, config["intermediate_size"])
+    _lesson(c, LEFT + 12, y + 44, "07", "one layer: two steps, each added to the stream")
+    _lesson(c, LEFT + 12, c.height - 36, "01", "named axes: how every arrow is written")
+    _lesson(c, 386, c.height - 36, "10", "training: all these numbers, learnt from text")
+    return c.done(f"A Llama of {whole:,} parameters as areas: the embedding of {vocab:,} by {hidden} (lesson 02), "
+                  f"{layers} layers (07, stacked in 08) of norm (03), rotary (04), attention (05) and MLP (06), the "
+                  "scores and their loss (09), training (10), and the loop that feeds the next word back (11).")
+
+
+def _lesson(c, x, y, number, text="", color=INK):
+    """A lesson's number in a ring, and what it builds beside it."""
+    c.ring(x, y, 12, color, 1.8, WHITE)
+    c.say(x, y, number, 9.5, color, "center", "center_baseline", "bold")
+    c.say(x + 18, y, text, 10.5, color, va="center_baseline")
+
+
+def _sentence(c, words):
+    """The words that go in, the one that comes out, and the loop that feeds it back."""
+    x = LEFT
+    for word, hue in zip(words[:-1], WORDS):
+        wide = c.measure(word, 11, "bold") + 18
+        c.box(x, 88, wide, 28, tint(hue, 0.72))
+        c.say(x + wide / 2, 102, word, 11, dark(hue), "center", "center_baseline", "bold")
+        x += wide + 4
+    c.arrow(LEFT + 40, 120, LEFT + 40, TOP - 4, GREY, 2, 11)
+    _lesson(c, LEFT + 66, 145, "02", "text to ids to vectors")
+    last = c.measure(words[-1], 11, "bold") + 18
+    c.box(x, 88, last, 28, WHITE, edge=CYAN, px=1.6, dash=(3, 2))
+    c.say(x + last / 2, 102, words[-1], 11, dark(CYAN), "center", "center_baseline", "bold")
+    right = RIGHT - 26
+    c.curve([right, right, x + last + 16], [TOP - 4, 102, 102], GREY, 2)
+    c.arrow(x + last + 18, 102, x + last + 6, 102, GREY, 2, 11)
+    text = "choose the next word, add it, go on"
+    begin = (x + last + right - c.measure(text, 10.5)) / 2
+    c.bar(begin - 24, 88, c.measure(text, 10.5) + 50, 28, WHITE)
+    _lesson(c, begin, 102, "11", text)
+    _lesson(c, right - 212, 145, "09", "a score for every word")
+
+
+def _layer(c, y, hidden, query, kv, ffn):
+    """One decoder layer: its matrices in their true shapes along the stream, in high, out wide."""
+    s = min(560 / (query + 2 * kv + 2 * hidden + ffn), 250 / max(ffn, 2 * hidden))
+    middle, x = y + 158, LEFT + 62
+    spare = (RIGHT - 60 - x - s * (query + 2 * kv + 2 * hidden + ffn) - 46) / 4
+    c.line(LEFT, middle, RIGHT, middle, tint(MAUVE, 0.55), 9)
+    first, a = x - 30, x + spare * 0.55
+
+    def matrix(x, y, rows, columns, color, name, told=True):
+        c.bar(x, y, columns * s, rows * s, color, edge=WHITE, px=2)
+        x, y, told = x + columns * s / 2, y + rows * s / 2, f"{rows} × {columns}" if told else ""
+        c.say(x, y - (6 if told else 0), name, 12, WHITE, "center", "center_baseline", "bold")
+        size = min(9.5, 9.5 * (columns * s - 6) / max(c.measure(told, 9.5), 1))
+        c.say(x, y + 14, told, size, WHITE, "center", "center_baseline")
+
+    def norm(x):
+        c.ring(x, middle, 4, INK, 2, INK)
+        _lesson(c, x, middle + 30, "03")
+        c.say(x, middle + 58, "norm", 10, ha="center")
+
+    def add(x, begin, top):
+        c.curve([begin, begin, x, x], [middle, top, top, middle - 13], tint(MAUVE, 0.45), 5)
+        c.ring(x, middle, 12, INK, 1.8, WHITE)
+        c.say(x, middle, "+", 14, ha="center", va="center_baseline")
+
+    norm(x)
+    o = a + s * (query + 2 * kv) + spare
+    plus = o + s * hidden + 34
+    add(plus, first, middle - s * hidden / 2 - 66)
+    for left, columns, name in ((a, query, "q"), (a + query * s, kv, "k"), (a + (query + kv) * s, kv, "v")):
+        matrix(left, middle - hidden * s / 2, hidden, columns, BLUE, name, name == "q")
+    matrix(o, middle - query * s / 2, query, hidden, BLUE, "o")
+    _lesson(c, a + 12, middle - s * hidden / 2 - 42, "05", "attention: who looks at whom", dark(BLUE))
+    _lesson(c, a + 12, middle + s * hidden / 2 + 22, "04", "rotary turns q and k", dark(PURPLE))
+    norm(plus + 46)
+    gate = plus + 46 + spare * 0.55
+    down = gate + ffn * s + spare * 0.6
+    last = down + hidden * s + 30
+    add(last, plus + 20, middle - max(2 * hidden, ffn) * s / 2 - 20)
+    matrix(gate, middle - hidden * s, hidden, ffn, ORANGE, "gate")
+    matrix(gate, middle, hidden, ffn, ORANGE, "up")
+    matrix(down, middle - ffn * s / 2, ffn, hidden, ORANGE, "down")
+    _lesson(c, gate + 12, middle - s * hidden - 20, "06", "MLP: each word by itself", dark(ORANGE))
