@@ -16,8 +16,8 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .config import LlamaConfig, check_hidden
-from .rotary import LlamaRotaryEmbedding, Rotation, rotate
+from .config import LlamaConfig, check_hidden, check_tensor
+from .rotary import LlamaRotaryEmbedding, Rotation, check_rotation, rotate
 
 
 def causal_mask(queries: int, keys: int, device=None) -> Bool[Tensor, "query key"]:
@@ -71,10 +71,8 @@ def check_mask(mask, shape):
     """TypeError unless the mask is None or bool, ValueError unless it broadcasts to (batch, head, query, key)."""
     if mask is None:
         return
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be bool, True where a query may look, got {mask.dtype}")
-    fits = mask.ndim <= 4 and all(m in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False))
-    if not fits:
+    check_tensor("mask", mask, "bool, True where a query may look", ("...",))
+    if mask.ndim > 4 or any(m not in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False)):
         raise ValueError(f"mask must broadcast to (batch, head, query, key) = {shape}, got {tuple(mask.shape)}")
 
 
@@ -105,9 +103,14 @@ class LlamaAttention(nn.Module):
         mask: Bool[Tensor, "*any"] | None = None,
         cache=None,
     ) -> Float[Tensor, "batch seq hidden"]:
-        check_hidden(x, self.q_proj.in_features, "LlamaAttention", rank=3)
-        past = 0 if cache is None else len(cache)
-        rotation = rotation or self.rotary_emb.angles(torch.arange(past, past + x.shape[1], device=x.device))
+        check_hidden(x, self.q_proj.in_features, "LlamaAttention", self.q_proj.weight, axes=("batch", "seq"))
+        if cache is not None and not hasattr(cache, "update"):
+            raise TypeError(f"cache must be the cache of one layer, such as a KVCache, got {type(cache).__name__}")
+        past, (batch, seq, _) = 0 if cache is None else len(cache), x.shape
+        check_mask(mask, (batch, self.q_proj.out_features // self.head_dim, seq, past + seq))
+        if rotation is None:
+            rotation = self.rotary_emb.angles(torch.arange(past, past + seq, device=x.device))
+        check_rotation(rotation, batch, seq, self.head_dim // 2)
         q = rearrange(self.q_proj(x), "batch seq (head dim) -> batch head seq dim", dim=self.head_dim)
         k = rearrange(self.k_proj(x), "batch seq (kv dim) -> batch kv seq dim", dim=self.head_dim)
         v = rearrange(self.v_proj(x), "batch seq (kv dim) -> batch kv seq dim", dim=self.head_dim)

@@ -7,13 +7,15 @@ The one description of a Llama that every part reads: its sizes, checked once.
 
 __all__ = [
     "IGNORED_FIELDS", "REQUIRED_VALUES", "SWITCHES", "REALS", "Fields", "nearest", "LlamaConfig", "ignored",
-    "check_mapping", "settled", "complete", "check_field", "check_shape", "check_hidden",
+    "check_mapping", "settled", "complete", "check_field", "check_number", "check_shape", "check_tensor",
+    "has_shape", "check_hidden",
 ]
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+
+import torch
 
 
 class Fields(Mapping):
@@ -92,12 +94,13 @@ def ignored(name, value):
     return name in IGNORED_FIELDS
 
 
-def check_mapping(config):
+def check_mapping(config, name="config"):
     """The given fields as a dict, {} for None; TypeError for anything that is not a mapping."""
     if config is None:
         return {}
     if not isinstance(config, Mapping):
-        raise TypeError(f"config must be a LlamaConfig or a dict, got {type(config).__name__}")
+        kinds = "a LlamaConfig or a dict" if name == "config" else "a dict"
+        raise TypeError(f"{name} must be {kinds}, got {type(config).__name__} {config!r:.80}")
     return dict(config)
 
 
@@ -137,16 +140,23 @@ REALS = ("rms_norm_eps", "rope_theta", "initializer_range")
 def check_field(name, value):
     """The value of one field; TypeError for a wrong kind, ValueError for an impossible size."""
     if name == "rope_scaling":
-        return check_mapping(value) or None
+        return check_mapping(value, name) or None
     if name in SWITCHES:
         if not isinstance(value, bool):
             raise TypeError(f"{name} must be True or False, got {value!r}")
         return value
-    kind = (int, float) if name in REALS else int
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise TypeError(f"{name} must be {'a number' if name in REALS else 'a whole number'}, got {value!r}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and name not in ("rms_norm_eps", "initializer_range")):
-        raise ValueError(f"{name} must be positive, got {value}")
+    may_be_zero = name in ("rms_norm_eps", "initializer_range")
+    return check_number(name, value, "[0, ∞)" if may_be_zero else "(0, ∞)", whole=name not in REALS)
+
+
+def check_number(name, value, interval="(0, ∞)", whole=False):
+    """The value; TypeError unless it is a number (`whole`: a whole one), ValueError unless it lies in the interval."""
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise TypeError(f"{name} must be a {'whole ' * whole}number in {interval}, got {value!r}")
+    low, high = (float(end) for end in interval[1:-1].replace("∞", "inf").split(","))
+    at_an_end = (value == low and interval[0] == "[") or (value == high and interval[-1] == "]")
+    if not (low < value < high or at_an_end):
+        raise ValueError(f"{name} must lie in {interval}, got {value}")
     return value
 
 
@@ -162,17 +172,30 @@ def check_shape(config):
         raise ValueError(f"head_dim must be even, got {config.head_dim}: rotary embeddings turn pairs of numbers")
 
 
-def check_hidden(x, width, owner, rank=None):
-    """Refuse a tensor that `owner` cannot read: TypeError unless floats, ValueError unless (..., width).
+def check_tensor(name, x, kinds, *shapes):
+    """TypeError unless x is a tensor of `kinds`, such as "floats or integers"; ValueError unless it has a given shape.
 
-    `rank` asks for exactly so many axes: 3 is (batch, seq, width).
+    A shape holds sizes, and words where any size but zero will do; it may begin with "..." for any further axes.
     """
-    if not getattr(x, "is_floating_point", bool)():
-        raise TypeError(f"{owner} takes a tensor of floats, got {getattr(x, 'dtype', type(x).__name__)}")
-    shape = tuple(x.shape)
-    if rank is not None and x.ndim != rank:
-        raise ValueError(f"{owner} takes a tensor (batch, seq, {width}), got {shape}: it has {x.ndim} axes, not {rank}")
-    if not shape or shape[-1] != width:
-        raise ValueError(f"{owner} takes a tensor whose last axis is {width}, got {shape}")
-    if 0 in shape:
-        raise ValueError(f"{owner} takes at least one token, got {shape}: an axis is empty")
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor of {kinds}, got {type(x).__name__}")
+    kind = "floats" if x.is_floating_point() else "complex" if x.is_complex() else "integers"
+    if ("bool" if x.dtype == torch.bool else kind) not in kinds:
+        raise TypeError(f"{name} must be a tensor of {kinds}, got {x.dtype}")
+    if 0 in x.shape or not any(has_shape(tuple(x.shape), shape) for shape in shapes):
+        told = " or ".join(str(shape).replace("'", "") for shape in shapes)
+        raise ValueError(f"{name} must be {told} with no empty axis, got {tuple(x.shape)}")
+
+
+def has_shape(found, shape):
+    """Whether sizes fit a shape as `check_tensor` takes it."""
+    if shape[0] == "...":
+        found, shape = found[len(found) + 1 - len(shape) :], shape[1:]
+    return len(found) == len(shape) and all(isinstance(want, str) or size == want for size, want in zip(found, shape))
+
+
+def check_hidden(x, width, owner, weight=None, axes=("...",)):
+    """Refuse vectors that `owner` cannot read: no floats, another width, other axes, a dtype not that of `weight`."""
+    check_tensor(f"the input of {owner}", x, "floats", (*axes, width))
+    if weight is not None and x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"{owner} has weights of {weight.dtype}, got an input of {x.dtype}: move one with .to(dtype)")

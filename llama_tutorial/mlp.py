@@ -31,5 +31,5 @@ class LlamaMLP(nn.Module):
         self.down_proj = nn.Linear(inner, hidden, bias=bias)
 
     def forward(self, x: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch hidden"]:
-        check_hidden(x, self.gate_proj.in_features, "LlamaMLP")
+        check_hidden(x, self.gate_proj.in_features, "LlamaMLP", self.gate_proj.weight)
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))

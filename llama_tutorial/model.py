@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
 from .attention import causal_mask
-from .config import LlamaConfig
+from .config import LlamaConfig, check_tensor
 from .decoder_layer import LlamaDecoderLayer
 from .rms_norm import LlamaRMSNorm
 from .rotary import LlamaRotaryEmbedding
@@ -90,11 +90,7 @@ class LlamaModel(nn.Module):
 
 def check_ids(input_ids, vocab_size):
     """TypeError unless integers; ValueError unless (batch, seq), not empty, every id in 0 … vocab_size − 1."""
-    kind = getattr(input_ids, "dtype", type(input_ids).__name__)
-    if not isinstance(input_ids, Tensor) or kind == torch.bool or kind.is_floating_point or kind.is_complex:
-        raise TypeError(f"input_ids must be a tensor of integers (batch, seq), got {kind}")
-    if input_ids.ndim != 2 or 0 in input_ids.shape:
-        raise ValueError(f"input_ids must be (batch, seq) with at least one token, got {tuple(input_ids.shape)}")
+    check_tensor("input_ids", input_ids, "integers", ("batch", "seq"))
     if torch.compiler.is_compiling() or input_ids.is_meta:
         return
     low, high = input_ids.min().item(), input_ids.max().item()
@@ -104,30 +100,26 @@ def check_ids(input_ids, vocab_size):
 
 def check_attention_mask(attention_mask, shape):
     """TypeError unless None, bool or integers; ValueError unless (batch, past + seq)."""
-    if attention_mask is None:
-        return
-    kind = getattr(attention_mask, "dtype", type(attention_mask).__name__)
-    if not isinstance(attention_mask, Tensor) or kind.is_floating_point or kind.is_complex:
-        raise TypeError(f"attention_mask must be a tensor of bool or 0/1 integers, got {kind}")
-    if tuple(attention_mask.shape) != shape:
-        raise ValueError(f"attention_mask must be (batch, past + seq) = {shape}, got {tuple(attention_mask.shape)}")
+    if attention_mask is not None:
+        check_tensor("attention_mask (batch, past + seq)", attention_mask, "bool or 0/1 integers", shape)
 
 
 def check_positions(positions, shape):
-    """The positions; TypeError unless integers, ValueError unless (seq), (1, seq) or (batch, seq)."""
-    kind = getattr(positions, "dtype", type(positions).__name__)
-    if not isinstance(positions, Tensor) or kind == torch.bool or kind.is_floating_point or kind.is_complex:
-        raise TypeError(f"positions must be a tensor of integers, got {kind}")
+    """The positions; TypeError unless integers, ValueError unless (seq), (1, seq) or (batch, seq), from 0 up."""
     batch, seq = shape
-    if tuple(positions.shape) not in ((seq,), (1, seq), (batch, seq)):
-        raise ValueError(f"positions must be ({seq},) or ({batch}, {seq}), got {tuple(positions.shape)}")
+    check_tensor("positions", positions, "integers", (seq,), (1, seq), (batch, seq))
+    if not torch.compiler.is_compiling() and not positions.is_meta and positions.min() < 0:
+        raise ValueError(f"positions must not be negative, got {positions.min().item()}")
     return positions
 
 
 def check_cache(cache, layers):
-    """One cache per layer, or None for each; ValueError where the number differs."""
+    """One cache per layer, or None for each; ValueError for another number, one cache twice, or unequal lengths."""
     if cache is None:
         return [None] * layers
-    if not isinstance(cache, list | tuple) or len(cache) != layers:
+    own = isinstance(cache, list | tuple) and len({id(one) for one in cache if hasattr(one, "update")})
+    if own != layers or len(cache) != layers:
         raise ValueError(f"cache must be a list with one cache per layer, {layers} of them: make it with make_cache")
+    if len({len(one) for one in cache}) > 1:
+        raise ValueError(f"the caches of all layers must hold the same tokens, got {[len(one) for one in cache]}")
     return cache

@@ -12,7 +12,7 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .config import check_hidden
+from .config import check_hidden, check_number
 
 
 def rms_norm(x: Float[Tensor, "*batch dim"], weight: Float[Tensor, " dim"], eps: float) -> Float[Tensor, "*batch dim"]:
@@ -36,8 +36,8 @@ class LlamaRMSNorm(nn.Module):
 
     def __init__(self, hidden_size: int, eps: float = 1e-5):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(hidden_size))
-        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(check_number("hidden_size", hidden_size, whole=True)))
+        self.eps = check_number("eps", eps, "[0, ∞)")
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         check_hidden(x, len(self.weight), "LlamaRMSNorm")

@@ -6,8 +6,8 @@ Each pair of numbers is a clock hand, turned by the token's position, so that a 
 # Exported from notebooks/04_rotary.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "Rotation", "SCALINGS", "rotate", "check_scaling", "check_positions", "slow_the_slow_hands",
-    "rotary_frequencies", "LlamaRotaryEmbedding",
+    "Rotation", "SCALINGS", "rotate", "check_scaling", "check_positions", "check_rotation",
+    "slow_the_slow_hands", "rotary_frequencies", "LlamaRotaryEmbedding",
 ]
 
 import math
@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
-from .config import check_hidden
+from .config import check_mapping, check_number, check_tensor
 
 Rotation = tuple[Float[Tensor, "*positions pair"], Float[Tensor, "*positions pair"]]  # (cos, sin)
 
@@ -45,29 +45,31 @@ SCALINGS = {
 
 def check_scaling(scaling: Mapping | None) -> tuple[str, dict[str, float]]:
     """The kind of a `rope_scaling` entry and its numbers; ValueError for what is unknown, missing or impossible."""
-    scaling = {"rope_type": "default"} if scaling is None else dict(scaling)
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind not in SCALINGS:
-        raise ValueError(f"rope_scaling must be one of {', '.join(SCALINGS)}, got {kind!r}")
-    missing = [name for name in SCALINGS[kind] if not isinstance(scaling.get(name), int | float)]
+    scaling = check_mapping(scaling, "rope_scaling") or {"rope_type": "default"}
+    kind = scaling.get("rope_type", scaling.get("type"))
+    if not isinstance(kind, str) or kind not in SCALINGS:
+        raise ValueError(f"rope_scaling must give its rope_type, one of {', '.join(SCALINGS)}, got {scaling}")
+    missing = [name for name in SCALINGS[kind] if scaling.get(name) is None]
     if missing:
         raise ValueError(f"rope_scaling of type {kind!r} needs the numbers {', '.join(missing)}, got {scaling}")
-    numbers = {name: scaling[name] for name in SCALINGS[kind]}
-    if any(not number > 0 for number in numbers.values()):
-        raise ValueError(f"rope_scaling needs positive numbers, got {numbers}")
+    numbers = {name: check_number(f"{name} of rope_scaling", scaling[name]) for name in SCALINGS[kind]}
     if kind == "llama3" and not numbers["low_freq_factor"] < numbers["high_freq_factor"]:
         raise ValueError(f"rope_scaling needs low_freq_factor < high_freq_factor, got {numbers}")
     return kind, numbers
 
 
 def check_positions(positions, x):
-    """ValueError unless positions are (seq) or (batch, seq) for x (batch, ..., seq, dim)."""
-    fits = [tuple(x.shape[-2:-1])] + [(x.shape[0], x.shape[-2])] * (x.ndim > 2) + [(1, x.shape[-2])] * (x.ndim > 2)
-    if x.ndim < 2 or tuple(positions.shape) not in fits:
-        raise ValueError(
-            f"positions must be (seq) or (batch, seq) for x (batch, ..., seq, dim), got {tuple(positions.shape)} "
-            f"for {tuple(x.shape)}"
-        )
+    """TypeError unless numbers, ValueError unless (seq) or (batch, seq) for x (batch, ..., seq, dim)."""
+    seq, rows = x.shape[-2], [1, len(x)] if x.ndim > 2 else []
+    check_tensor("positions", positions, "integers or floats", (seq,), *((batch, seq) for batch in rows))
+
+
+def check_rotation(rotation, batch, seq, pair):
+    """TypeError unless the rotation is (cos, sin), ValueError unless each is (seq, pair) or (batch, seq, pair)."""
+    if not isinstance(rotation, tuple | list) or len(rotation) != 2:
+        raise TypeError(f"rotation must be the pair (cos, sin) that `angles` gives, got {type(rotation).__name__}")
+    for part in rotation:
+        check_tensor("each part of rotation", part, "floats", (seq, pair), (1, seq, pair), (batch, seq, pair))
 
 
 def slow_the_slow_hands(
@@ -97,10 +99,9 @@ def rotary_frequencies(
     "low_freq_factor": …, "high_freq_factor": …, "original_max_position_embeddings": …} (Grattafiori et al. 2024).
     Raises ValueError for an odd dim, a base that is not positive, another kind of scaling or a missing number.
     """
-    if dim < 2 or dim % 2:
-        raise ValueError(f"dim must be even and positive, got {dim}: rotary embeddings turn pairs of numbers")
-    if not theta > 0:
-        raise ValueError(f"theta must be positive, got {theta}")
+    if check_number("dim", dim, whole=True) % 2:
+        raise ValueError(f"dim must be even, got {dim}: rotary embeddings turn pairs of numbers")
+    check_number("theta", theta)
     inv_freq = 1.0 / theta ** (torch.arange(0, dim, 2, device="cpu").float() / dim)
     kind, numbers = check_scaling(scaling)
     if kind == "linear":
@@ -126,6 +127,7 @@ class LlamaRotaryEmbedding(nn.Module):
 
     def angles(self, positions: Num[Tensor, "*batch seq"]) -> Rotation:
         """(cos, sin) of every hand at every position, float32, each positions.shape + (dim/2,)."""
+        check_tensor("positions", positions, "integers or floats", ("...", "seq"))
         angles = rearrange(positions.float(), "... seq -> ... seq 1") * self.inv_freq.to(positions.device)
         return angles.cos() * self.attention_factor, angles.sin() * self.attention_factor
 
@@ -133,9 +135,9 @@ class LlamaRotaryEmbedding(nn.Module):
         self, x: Float[Tensor, "*batch seq dim"], positions: Num[Tensor, "*batch2 seq"] | None = None
     ) -> Float[Tensor, "*batch seq dim"]:
         """Turn x (..., seq, dim) to `positions`, (seq) or (batch, seq); 0 … seq − 1 unless given."""
-        check_hidden(x, self.dim, "LlamaRotaryEmbedding")
+        check_tensor("the input of LlamaRotaryEmbedding", x, "floats", ("...", "seq", self.dim))
         if positions is None:
-            positions = torch.arange(x.shape[-2] if x.ndim > 1 else 0, device=x.device)
+            positions = torch.arange(x.shape[-2], device=x.device)
         check_positions(positions, x)
         return rotate(x, self.angles(positions))
 
