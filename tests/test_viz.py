@@ -61,8 +61,52 @@ def after_a_prompt(steps, prompt):
     return here, here & ((position >= prompt + step - 1) | (step == 0))
 
 
+def a_stack(layers, size=0.3):
+    torch.manual_seed(7)
+    return torch.randn(1, 5, 7), *(size * torch.randn(2, layers, 1, 5, 7)).unbind()
+
+
+def gradients(*wirings, depths=(6, 12, 24, 48)):
+    return {name: {depth: 10.0 ** torch.linspace(depth * steep, -3, depth) for depth in depths}
+            for name, steep in wirings}
+
+
+def shapes(hidden=576, inner=1536, layers=30, kv=192, vocab=49152, tied=True):
+    with torch.device("meta"):
+        weights = {"embed_tokens": (vocab, hidden), "norm": (hidden,)} | ({} if tied else {"lm_head": (vocab, hidden)})
+        for i in range(layers):
+            sizes = {"q": (hidden, hidden), "k": (kv, hidden), "v": (kv, hidden), "o": (hidden, hidden)}
+            weights |= {f"layers.{i}.self_attn.{name}_proj": size for name, size in sizes.items()}
+            sizes = {"gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner)}
+            weights |= {f"layers.{i}.mlp.{name}_proj": size for name, size in sizes.items()}
+            weights |= {f"layers.{i}.{name}_layernorm": (hidden,) for name in ("input", "post_attention")}
+        return {f"model.{name}.weight": torch.empty(size) for name, size in weights.items()}
+
+
+SAID = "The dog chased its tail and he fell asleep .".split()
+CHANCE = torch.tensor([0.997, 0.08, 0.17, 0.99, 0.14, 0.3, 0.0014, 0.19, 0.996, 1.0])
+SHIFTS = {"once": (1, 0.88, "The queen lost her"), "not": (0, 0.0, "The queen queen"), "twice": (2, 1.0, "The ran")}
+
+
 def some_slow(speeds):
     return torch.where(torch.arange(len(speeds)) > 17, speeds / 8, speeds)
+
+
+def normed(x, gain=(1.5, 0.5)):
+    x = torch.tensor(x)
+    unit = x / x.square().mean(-1, keepdim=True).sqrt()
+    return x, unit, unit * torch.tensor(gain)
+
+
+def topics(start, end):
+    """Topics of 200 letters each, no two alike."""
+    draw = [torch.randint(97, 123, (200,), generator=torch.Generator().manual_seed(seed)) for seed in range(start, end)]
+    return {f"topic {start + i}": "".join(map(chr, letters)) for i, letters in enumerate(draw)}
+
+
+MOVED = {"x": torch.arange(8) - 3.0, "10 · x": 10 * torch.arange(8) - 30.0, "x + 5": torch.arange(8) + 2.0}
+LLAMA = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "head_dim": 64,
+         "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
 
 
 FIGURES = {
@@ -84,6 +128,17 @@ FIGURES = {
     "attention_map, heads, all": lambda: viz.attention_map(attention(3, 5, 7, causal=False), WORDS[:7]),
     "ropes": lambda: viz.ropes(attention(5, 5), WORDS[:5], highlight=3),
     "ropes, one": lambda: viz.ropes(torch.ones(1, 1), ["dog"]),
+    "residual_road": lambda: viz.residual_road(*a_stack(6)),
+    "residual_road, one layer": lambda: viz.residual_road(*a_stack(1, size=3.0)),
+    "layer_gradients": lambda: viz.layer_gradients(gradients(("none", 0.2), ("post", 0.01), ("pre", 0))),
+    "layer_gradients, two": lambda: viz.layer_gradients(gradients(("a", -0.1), ("b", 0.01), depths=(2, 5)), " (b)."),
+    "model_area": lambda: viz.model_area({
+        "135M": shapes(), "1B": shapes(2048, 8192, 16, 512, 128256),
+        "8B": shapes(4096, 14336, 32, 1024, 128256, tied=False)}),
+    "model_area, untied": lambda: viz.model_area({"8B": shapes(4096, 14336, 32, 1024, 128256, tied=False)}),
+    "model_area, tiny": lambda: viz.model_area({"tiny": shapes(48, 128, 4, 16, 64)}, opened=1),
+    "loss_hung": lambda: viz.loss_hung(SAID, CHANCE, 46, SHIFTS),
+    "loss_hung, good": lambda: viz.loss_hung(SAID[:7], CHANCE[:7].clip(0.2), 50257, {"once": SHIFTS["once"]}),
     "cache_times": lambda: viz.cache_times([1, 250, 500, 1000], [0.9, 8.6, 17.6, 34.7], [1.0, 1.1, 1.2, 1.4]),
     "cache_times, close": lambda: viz.cache_times([2, 9, 30], [100, 180, 250], [90, 130, 200]),
     "recomputed": lambda: viz.recomputed(torch.ones(100, 100).tril() > 0, torch.eye(100) > 0),
@@ -93,6 +148,25 @@ FIGURES = {
     "sampling_strips, many": lambda: viz.sampling_strips(*vocabulary(50_000, 0.5), (0.5, 1, 2, 3), 50, 0.95, "x" * 99),
     "gate_doors": lambda: viz.gate_doors(WORDS[:5], *unit()),
     "gate_doors, two": lambda: viz.gate_doors(["dog", "\n"], torch.tensor([[2.0, 1], [1, 0]]), *unit()[1:]),
+    "draw_heads": lambda: viz.draw_heads("batch seq (head dim) -> batch head seq dim", WORDS[:5], seq=5, head=3, dim=2),
+    "draw_heads, merge": lambda: viz.draw_heads("batch head seq dim -> batch seq (head dim)", seq=7, head=2, dim=3),
+    "draw_heads, no batch": lambda: viz.draw_heads("key (kv group) -> kv key group", key=2, kv=4, group=1),
+    "chips": lambda: viz.chips({"bytes": [*map(str.encode, "The dog")], "BPE, 3 merges": [b"The", b" dog"]}),
+    "chips, half a letter": lambda: viz.chips({"a": [b"na", b"\xc3", b"\xaf", b"ve"], "b": ["na\u00efve".encode()]}),
+    "tower": lambda: viz.tower(b" its", [(b"t", b"s"), (b" ", b"i"), (b" i", b"ts")], {258: 1, 259: 2, 2048: 3}),
+    "tower, unfinished": lambda: viz.tower(b"unfinished it", [(b"i", b"t"), (b"u", b"n")], {256: 0, 300: 2}),
+    "exam_splits": lambda: viz.exam_splits({
+        "by topic": (topics(0, 5), topics(5, 7)), "copied": (topics(0, 5), topics(3, 7))}),
+    "exam_splits, one": lambda: viz.exam_splits({"the end": (topics(0, 2), topics(2, 3))}, width=9),
+    "norm_circle": lambda: viz.norm_circle(WORDS[:3], *normed([[3, 4], [0.1, -0.2], [-1, -1]])),
+    "norm_circle, one": lambda: viz.norm_circle(["dog"], *normed([[0, 1e-3]])),
+    "same_or_changed": lambda: viz.same_or_changed(
+        MOVED, {"plain": torch.stack([*MOVED.values()]), "none": torch.ones(3, 8)}),
+    "stream_growth": lambda: viz.stream_growth({"× 1.1": 1.1 ** torch.arange(31)}, {"× 1.1": torch.ones(31)}),
+    "stream_growth, shrinks": lambda: viz.stream_growth({"× 0.5": 0.5 ** torch.arange(4)}, {"× 0.5": torch.ones(4)}),
+    "map_of_lessons": lambda: viz.map_of_lessons(LLAMA),
+    "map_of_lessons, small": lambda: viz.map_of_lessons(
+        LLAMA | {"num_hidden_layers": 1, "vocab_size": 97, "tie_word_embeddings": False}),
 }
 
 
@@ -289,7 +363,53 @@ def test_attention_html_carries_numbers_without_scripts():
         assert f"rgba(23,79,148,{weights[head, 3, best]:.2f})" in page
 
 
+def test_the_road_is_the_sum_of_the_ropes(figures):
+    x, attention_added, mlp_added = a_stack(6)
+    end = (x + attention_added.sum(0) + mlp_added.sum(0)).square().mean().sqrt()
+    fig = figures["residual_road"]
+    said = [text.get_text() for text in texts(fig)]
+    assert said[0].endswith(f"{x.square().mean().sqrt():.2f} at the start, {end:.2f} at the end")
+    assert {f"{part.square().mean().sqrt():.2f}" for part in (*attention_added, *mlp_added)} <= set(said)
+    plain = sum(part.square().mean().sqrt() for part in (x, *attention_added, *mlp_added))
+    assert any(f"{plain:.2f}" in text for text in said)
+
+
+def test_gradients_tell_how_layer_0_grows(figures):
+    assert texts(figures["layer_gradients"])[0].get_text().endswith("× 250 million, × 2.6 or × 1.0")
+    assert "none: layer 0 at 48 layers has 250 million times that at 6" in figures["layer_gradients"].alt
+
+
+def test_areas_are_parameters(figures):
+    fig = figures["model_area"]
+    said = [text.get_text() for text in texts(fig)]
+    assert said[0].startswith("134,515,008 parameters: one table of words, 30 equal layers")
+    assert {"134,515,008", "1,235,814,400", "8,030,261,248", "all 61 norms: 35,136"} <= set(said)
+    assert "MLP 59%" in fig.alt and "head 7%" in fig.alt
+    table, attention_slab, mlp_slab = (bar.get_width() * bar.get_height() for bar in fig.axes[0].patches[:3])
+    assert mlp_slab / table == pytest.approx(3 * 576 * 1536 / (49152 * 576), rel=0.02)
+    assert attention_slab / mlp_slab == pytest.approx((2 * 576 + 2 * 192) / (3 * 1536), rel=0.02)
+
+
+def test_bars_of_the_loss_are_as_deep_as_the_surprise(figures):
+    fig = figures["loss_hung"]
+    deep = [bar.get_height() for bar in fig.axes[0].patches if getattr(bar, "get_y", float)() == 136]
+    cost = -CHANCE.double().log()
+    assert np.array(deep)[1:8] / deep[1] == pytest.approx((cost[1:8] / cost[1]).numpy(), abs=0.02)
+    said = [text.get_text() for text in texts(fig)]
+    assert said[0] == "A confident mistake costs more than a blind guess: “he” costs 6.6, guessing 3.8"
+    assert any(text == f"mean of the 10 words = the loss: {cost.mean():.2f}" for text in said)
+    assert "still less than a blind guess" in texts(figures["loss_hung, good"])[0].get_text()
+
+
 @pytest.mark.parametrize("make, rule", [
+    (lambda: viz.residual_road(*a_stack(7)), "1 to 6 layers"),
+    (lambda: viz.residual_road(torch.zeros(2, 3), *a_stack(2)[1:]), "shaped like x"),
+    (lambda: viz.layer_gradients(gradients(("one", 0))), "2 or 3 wirings"),
+    (lambda: viz.layer_gradients({"a": {6: torch.ones(6)}, "b": {6: torch.ones(5)}}), "one number per layer"),
+    (lambda: viz.model_area({"small": shapes(layers=3)}), "number 12 is opened"),
+    (lambda: viz.loss_hung(SAID, CHANCE[:9], 46, SHIFTS), "each with its chance"),
+    (lambda: viz.loss_hung(SAID, 0 * CHANCE, 46, SHIFTS), "above 0"),
+    (lambda: viz.loss_hung(SAID, CHANCE, 46, {"thrice": (3, 1.0, "The")}), "each 0, 1 or 2"),
     (lambda: viz.dials(torch.ones(4, 8)), r"one axis \(pair\)"),
     (lambda: viz.dials(inv_freq(), pairs=9), "2 to 8 pairs"),
     (lambda: viz.dials(inv_freq(), positions=(-1,)), "positions from 0"),
@@ -306,6 +426,14 @@ def test_attention_html_carries_numbers_without_scripts():
     (lambda: viz.attention_html(attention(5, 5), WORDS[:5], query=5), "query=5"),
     (lambda: viz.gate_doors(WORDS[:4], *unit()), "one hidden unit"),
     (lambda: viz.gate_doors(WORDS[:5], torch.zeros(5, 2), *unit()[1:]), "for every word"),
+    (lambda: viz.draw_heads("batch seq dim -> batch dim seq", seq=2, dim=3), "one pair"),
+    (lambda: viz.draw_heads("seq (head dim) -> head seq dim", seq=9, head=2, dim=2), "at most 8 rows"),
+    (lambda: viz.chips({"bytes": [b"a"], "other": [b"b"]}), "one text"),
+    (lambda: viz.tower(b"word", [(b"x", b"y")], {}), "0 of 1 merges"),
+    (lambda: viz.exam_splits({"nothing held out": (topics(0, 2), {})}), "an empty one"),
+    (lambda: viz.norm_circle(WORDS[:2], *normed([[3, 4]])), r"three tensors \(word 2\)"),
+    (lambda: viz.same_or_changed(MOVED, {"one": torch.ones(2, 8)}), r"\(input dim\)"),
+    (lambda: viz.stream_growth({"one": [1, 2]}, {"two": [1, 2, 3]}), "one RMS per layer"),
 ])
 def test_errors_say_the_rule(make, rule):
     with pytest.raises(ValueError, match=rule):
