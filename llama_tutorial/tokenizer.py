@@ -5,11 +5,15 @@ Text becomes bytes, bytes become tokens, and a fair exam keeps its pages out of 
 
 # Exported from notebooks/02_tokens.ipynb; edit the lesson, not this file.
 
-__all__ = ["END_OF_TEXT", "byte_symbols", "learn_bpe", "read_bpe", "TokenizerFile", "Tokenizer"]
+__all__ = [
+    "END_OF_TEXT", "byte_symbols", "learn_bpe", "read_bpe", "check_token_ids", "TokenizerFile", "Tokenizer",
+]
 
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from .config import check_number
 
 
 def byte_symbols() -> dict[int, str]:
@@ -51,24 +55,38 @@ def read_bpe(path: Path):
         raise ValueError(f"{path} is not a tokenizer.json: {error}") from None
 
 
+def check_token_ids(ids, size):
+    """The ids as a list; TypeError unless whole numbers in a row, ValueError unless each is in 0 … size − 1."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise TypeError(f"ids must be whole numbers in a row, got {ids!r}")
+    ids = [i.tolist() if hasattr(i, "tolist") else i for i in ids]  # numbers out of tensors and arrays
+    return [check_number("each of the ids", i, f"[0, {size})", whole=True) for i in ids]
+
+
 class TokenizerFile:
     """Where a tokenizer comes from and goes to: learnt from texts, or kept in a `tokenizer.json`."""
 
     def __init__(self, inner):
         self.inner = inner  # a tokenizers.Tokenizer
+        self.inner.encode_special_tokens = True  # "<|endoftext|>" written in a text is text, not an end
         self.end_of_text = inner.token_to_id(END_OF_TEXT)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
         """Learn vocab_size − 257 merges from texts; ValueError for fewer than 257 ids (256 bytes and the end)."""
-        if vocab_size < 257:
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise TypeError(f"train takes a list of texts, each a str, got {type(texts).__name__}")
+        if check_number("vocab_size", vocab_size, whole=True) < 257:
             raise ValueError(f"vocab_size must be at least 257 (256 bytes and the end of text), got {vocab_size}")
         return cls(learn_bpe(texts, vocab_size))
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
         """Read a tokenizer.json; FileNotFoundError where there is none, ValueError where it cannot be read."""
-        return cls(read_bpe(Path(path)))
+        tokenizer = cls(read_bpe(Path(path)))
+        if tokenizer.end_of_text is None:
+            raise ValueError(f"{path} has no token {END_OF_TEXT}, which this package ends texts with")
+        return tokenizer
 
     def save(self, path: str | Path):
         """Write tokenizer.json."""
@@ -89,14 +107,17 @@ class Tokenizer(TokenizerFile):
         """The ids of a text."""
         if not isinstance(text, str):
             raise TypeError(f"encode takes a str, got {type(text).__name__}")
-        return self.inner.encode(text, add_special_tokens=False).ids
+        try:
+            return self.inner.encode(text, add_special_tokens=False).ids
+        except TypeError:
+            raise ValueError(f"encode takes text that UTF-8 can hold, got half a pair in {text!a:.80}") from None
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids; the end of text is left out, half a character shows as �."""
-        return self.inner.decode([int(i) for i in ids], skip_special_tokens=True)
+        return self.inner.decode(check_token_ids(ids, len(self)), skip_special_tokens=True)
 
     def pieces(self, ids: Sequence[int]) -> list[bytes]:
         """The bytes of every id by itself: where a text is cut."""
         table = {symbol: byte for byte, symbol in byte_symbols().items()}
-        names = [self.inner.id_to_token(int(i)) for i in ids]
+        names = [self.inner.id_to_token(i) for i in check_token_ids(ids, len(self))]
         return [b"" if name == END_OF_TEXT else bytes(table[symbol] for symbol in name) for name in names]

@@ -93,7 +93,7 @@ def some_slow(speeds):
 
 
 def normed(x, gain=(1.5, 0.5)):
-    x = torch.tensor(x)
+    x = torch.tensor(x).float()
     unit = x / x.square().mean(-1, keepdim=True).sqrt()
     return x, unit, unit * torch.tensor(gain)
 

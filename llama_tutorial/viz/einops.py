@@ -39,10 +39,11 @@ def draw_heads(pattern, rows=None, **sizes):
     seq, groups, width = right.shape
     if seq > 8 or groups > 4 or groups * width > 6:
         raise ValueError(f"draw_heads draws at most 8 rows of 6 numbers, got {seq} of {groups} × {width}: use less")
+    kind = "word" if rows else row
     rows, shapes = rows or [f"{row} {i}" for i in range(seq)], [_shape(side, sizes) for side in pattern.split("->")]
     moved, total, call = int((wrong != right).sum()), right.size, f"x.reshape{shapes[1]}"
     c = canvas(306 + PITCH * seq, f"Same shape, but {call} puts {moved} of {total} numbers in the wrong place",
-               f"Row and colour = word, paler = later {outer}, number = place in x. Strip = the numbers in order.")
+               f"Row and colour = {kind}, paler = later {outer}, number = place in x. Strip = the numbers in order.")
     pieces = re.split(r"(\w+)", f'rearrange(x, "{pattern}")')
     c.run(26, 100, [(part, dark(BLUE), "bold") if part == outer else (part, INK) for part in pieces], 12, mono=True)
     wide, split = groups * (width * PITCH + 9), "(" in pattern.split("->")[0]

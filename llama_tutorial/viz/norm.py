@@ -72,7 +72,8 @@ def norm_circle(words, x, normed, scaled):
     if not 1 <= len(words) <= len(WORDS) or {x.shape, normed.shape, scaled.shape} != {(len(words), 2)}:
         raise ValueError(f"norm_circle draws up to {len(WORDS)} words in a plane, got {len(words)} words and shapes "
                          f"{x.shape}, {normed.shape}, {scaled.shape}: pass three tensors (word 2)")
-    before, after, gain = _rms(x), _rms(normed), np.abs(scaled).sum(0) / np.abs(normed).sum(0)
+    before, after, reach = _rms(x), _rms(normed), np.abs(normed).sum(0)
+    gain = np.divide(np.abs(scaled).sum(0), reach, where=reach > 0, out=np.ones(2))
     c = canvas(560, f"RMSNorm keeps where a vector points and forgets how long it is: all end at RMS {after.max():.2f}",
                "Ring = before, arrow = after, on one ray. Circle = every vector of RMS 1. One scale for both planes.")
     left, right, y = 336, 792, 326

@@ -26,9 +26,10 @@ def map_of_lessons(config, opened=None, words=("The", "dog", "chased", "its", "t
     _sentence(c, words)
     for x, name, told in ((LEFT, "embedding", "used twice: in and out" * (heads == 1)), (end, "head", ""))[:heads]:
         c.bar(x, TOP, table * scale - 2, HIGH, MAUVE)
-        c.say(x + table * scale / 2, TOP + 50, name, 12, WHITE, "center", weight="bold")
-        c.say(x + table * scale / 2, TOP + 72, f"{vocab:,} × {hidden}", 10, WHITE, "center")
-        c.say(x + table * scale / 2, TOP + 92, told, 10, WHITE, "center")
+        for line, text in enumerate((name, f"{vocab:,} × {hidden}", told)):
+            size = min(12 - 2 * (line > 0), 12 * (table * scale - 8) / c.measure("used twice: in and", 12))
+            c.say(x + table * scale / 2, TOP + (50, 72, 92)[line], text if size > 4 else "", max(size, 4), WHITE,
+                  "center", weight="normal" if line else "bold")
     share = attention / (attention + mlp)
     for layer in range(layers):
         x, pale = start + layer * wide, 0 if layer == opened else 0.42
