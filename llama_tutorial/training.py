@@ -32,6 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .causal_lm import LlamaForCausalLM, next_token_loss
+from .config import check_number, check_tensor
 from .corpus import python_corpus, share_inside, windows
 from .tokenizer import Tokenizer
 
@@ -56,6 +57,9 @@ def bits_per_byte(
     `ids` are the text's tokens, `byte_count` its length in UTF-8. Every token but the first is predicted once, from
     at most `context` tokens before it. Lower is better; a model that knows nothing needs log2(vocab) per token.
     """
+    check_tensor("ids", ids, "integers", ("tokens",))
+    for name, value in (("byte_count", byte_count), ("context", context), ("batch", batch)):
+        check_number(name, value, whole=True)
     if len(ids) < 2:
         raise ValueError(f"an exam needs at least two tokens, got {len(ids)}")
     surprise = 0.0
@@ -71,7 +75,8 @@ def exam_windows(ids, context, batch):
     full = (len(ids) - 1) // context * context
     inputs = rearrange(ids[:full], "(window seq) -> window seq", seq=context)
     targets = rearrange(ids[1 : full + 1], "(window seq) -> window seq", seq=context)
-    yield from zip(inputs.split(batch), targets.split(batch), strict=True)
+    if full:
+        yield from zip(inputs.split(batch), targets.split(batch), strict=True)
     if full < len(ids) - 1:
         yield rearrange(ids[full:-1], "seq -> 1 seq"), rearrange(ids[full + 1 :], "seq -> 1 seq")
 
@@ -93,13 +98,14 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("steps", "batch", "context"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)!r}")
+        for name, interval in {
+            **{"steps": "[1, ∞)", "batch": "[1, ∞)", "context": "[1, ∞)", "seed": "[0, 4294967296)"},
+            **{"matrix_lr": "(0, ∞)", "lr": "(0, ∞)", "clip": "(0, ∞)"},
+            **{"weight_decay": "[0, ∞)", "warmup": "[0, 1]", "dropout": "[0, 1)"},
+        }.items():
+            check_number(name, getattr(self, name), interval, whole=name in ("steps", "batch", "context", "seed"))
         if self.optimizer not in ("muon", "adamw"):
             raise ValueError(f"optimizer must be 'muon' or 'adamw', got {self.optimizer!r}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
 
 
 def draw_windows(sources: Sequence[Int[Tensor, " tokens"]], recipe: Recipe, step: int) -> Int[Tensor, "batch seq"]:
@@ -123,8 +129,11 @@ def window(source: Int[Tensor, " tokens"], turn: int, recipe: Recipe) -> Int[Ten
 
 
 def check_sources(sources, recipe):
-    """ValueError where a text is too short to cut one window from."""
+    """ValueError where there is no text or one is too short to cut a window from, TypeError unless tensors of ids."""
+    if len(sources) == 0:
+        raise ValueError("training needs at least one source of text, got none")
     for source in sources:
+        check_tensor("a training text", source, "integers", ("tokens",))
         if len(source) <= recipe.context:
             raise ValueError(
                 f"a training text needs more than {recipe.context} tokens, one window, got {len(source)}: "
@@ -182,7 +191,7 @@ def step_size(step: int, recipe: Recipe) -> float:
     warmup = max(1, round(recipe.warmup * recipe.steps))
     rise = (step + 1) / warmup
     fall = (recipe.steps - step) / max(1, recipe.steps - warmup)
-    return min(rise, fall, 1.0)
+    return max(0.0, min(rise, fall, 1.0))
 
 
 @contextmanager
@@ -245,6 +254,8 @@ class Trainer:
 
 def atomic_write(path: Path, write):
     """Write a file so that a kill at any moment leaves the old one or the new one: write(temporary), then swap."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no directory {path.parent} to write {path.name} into")
     temporary = path.with_name(path.name + ".partial")
     write(temporary)
     with open(temporary, "rb+") as file:
@@ -291,12 +302,15 @@ def load_checkpoint(path: str | Path, sources: Sequence[Int[Tensor, " tokens"]])
             run, config = (json.loads(file.metadata()[name]) for name in ("run", "config"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         recipe, model = Recipe(**run["recipe"]), LlamaForCausalLM(config)
+        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        if model.config.tie_word_embeddings:
+            weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+        model.load_state_dict(weights)
     except Exception as error:
         raise ValueError(f"the checkpoint {path} cannot be read ({error}): delete it to start anew") from None
     if run["text"] != fingerprint(sources):
         raise ValueError(f"the checkpoint {path} was made on another text: give that text, or start elsewhere")
     trainer = Trainer(model, sources, recipe)
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}, False)
     for i, optimizer in enumerate(trainer.optimizers):
         state: dict[int, dict] = {}
         for name, tensor in tensors.items():
@@ -334,8 +348,7 @@ def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: in
 
 def steps_within(minutes: float, trainer: Trainer, tries: int = 5) -> int:
     """How many steps fit into some minutes on this machine, from the median time of a few on a copy."""
-    if not minutes > 0:
-        raise ValueError(f"minutes must be positive, got {minutes}")
+    check_number("minutes", minutes)
     copy = Trainer(deepcopy(trainer.model), trainer.sources, trainer.recipe)
     seconds = []
     for _ in range(tries + 1):
@@ -399,6 +412,9 @@ def text_of_files(paths: Sequence[str | Path]) -> Text:
     Raises FileNotFoundError for a missing file and ValueError for one that is not UTF-8 or empty.
     """
     kept, exam = [], []
+    paths = [paths] if isinstance(paths, str | Path) else paths
+    if not paths:
+        raise ValueError("training needs at least one file of text, got none")
     for path in map(Path, paths):
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}")
@@ -427,7 +443,7 @@ SHIPPED_SHAPE = {
     "max_position_embeddings": 256,
 }
 SHIPPED_VOCAB = 2048
-SHIPPED_RECIPE = Recipe(steps=2400, batch=8, context=256, dropout=0.1)
+SHIPPED_RECIPE = Recipe(steps=2200, batch=8, context=256, dropout=0.2, lr=0.008)
 
 
 def train_directory(
@@ -445,12 +461,16 @@ def train_directory(
     measured once and kept, so that a run which is resumed ends like an unbroken one.
     """
     directory = Path(directory)
+    if minutes is not None:
+        check_number("minutes", minutes)
     if (directory / "training.json").exists():
         raise ValueError(f"{directory} holds a finished run: choose another directory")
     directory.mkdir(parents=True, exist_ok=True)
-    text = text or reference_text()
+    text = reference_text() if text is None else text
+    if not isinstance(text, Text):
+        raise TypeError(f"text must be a Text, as text_of_files makes it, got {type(text).__name__}")
     tokenizer_file, checkpoint = directory / "tokenizer.json", directory / "training.safetensors"
-    if not tokenizer_file.exists():
+    if not checkpoint.exists():  # a tokenizer left by a run that never began may be of another text
         atomic_write(tokenizer_file, Tokenizer.train(equal_shares(text.parts), vocab_size).save)
     tokenizer = Tokenizer.load(tokenizer_file)
     sources = [token_ids(tokenizer, part) for part in text.parts]

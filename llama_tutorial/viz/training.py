@@ -31,13 +31,14 @@ def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):
     y = Scale((max(bits.max(), *rivals.values()) + 0.1, min(bits.min(), *rivals.values()) - 0.1), (100, 385))
     for name, level in rivals.items():
         c.line(92, y(level), 976, y(level), tint(GREY, 0.6), 1, dash=(5, 3))
-        c.run(150, y(level) - 6, [(f"{level:.2f}  ", INK), (name, GREY)])
     tops = _columns(x(np.array([*samples]) + 1), 976)
     for (step, text), left in zip(samples.items(), tops):
         at = int(np.flatnonzero(steps == step)[0])
         c.rope(x(step + 1), y(bits[at]), left, 418, 1.3, tint(BLUE, 0.45))
         c.line(left, 418, left, 596, tint(BLUE, 0.45), 1.3)
         _sample(c, left + 10, f"{step:,.0f}", bits[at], text, words, prompt)
+    for name, level in rivals.items():
+        c.say(150, y(level) - 6, f"{level:.2f}  {name}", color=GREY, halo="white")
     c.curve(x(steps + 1), y(bits), BLUE, 4, cap="round")
     for name, at in passed.items():
         if at is not None:
