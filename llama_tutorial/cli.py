@@ -132,15 +132,14 @@ def write_text(prompt, model, max_new_tokens, temperature, top_k, top_p, seed) -
     from .generation import load_directory, load_shipped, stream_text
 
     llama, tokenizer = load_directory(model) if model else load_shipped()
-    pieces = stream_text(
+    pieces = stream_text(  # refuses a mistake before anything is printed
         llama, tokenizer, prompt,
         max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
     )  # fmt: skip
-    said = prompt
-    for piece in pieces:  # the prompt waits for the first piece, so that a mistake prints nothing else
-        print(said, end="", flush=True)
-        said = piece
-    print(said, flush=True)
+    print(prompt, end="", flush=True)
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print(flush=True)
 
 
 def train_model(files, minutes, steps, out, seed, resume) -> None:

@@ -5,11 +5,15 @@ Choose a token, feed it back, and never compute the same key twice.
 
 # Exported from notebooks/11_generation.ipynb; edit the lesson, not this file.
 
-__all__ = ["stream", "generate", "load_directory", "load_shipped", "stream_text", "talk"]
+__all__ = [
+    "load_directory", "read_config", "load_weights", "load_shipped", "check_prompt", "check_length",
+    "end_ids", "write_on", "stream", "generate", "whole_characters", "stream_text", "talk",
+]
 
 import json
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
+from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -18,13 +22,119 @@ from jaxtyping import Bool, Int, Integer
 from torch import Tensor
 
 from .causal_lm import LlamaForCausalLM
-from .config import LlamaConfig
+from .config import LlamaConfig, check_number
 from .kv_cache import make_cache
+from .model import check_attention_mask, check_ids
 from .sampling import check_sampling, sample
 from .tokenizer import Tokenizer
 
 
+def load_directory(directory: str | Path) -> tuple[LlamaForCausalLM, Tokenizer]:
+    """A model in float32 and its tokenizer from a directory with config.json, model.safetensors and tokenizer.json.
+
+    Raises FileNotFoundError for a missing file and ValueError for one that cannot be read or does not fit.
+    """
+    if not isinstance(directory, str | Path):
+        raise TypeError(f"directory must be a path, got {directory!r}")
+    directory = Path(directory)
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (directory / name).is_file():
+            raise FileNotFoundError(f"no {name} in {directory}: a model's directory has one")
+    model = LlamaForCausalLM(read_config(directory / "config.json"))
+    load_weights(model, directory / "model.safetensors")
+    tokenizer = Tokenizer.load(directory / "tokenizer.json")
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer in {directory} has {len(tokenizer)} ids and the model {model.config.vocab_size}: "
+            "they do not belong together"
+        )
+    return model.eval(), tokenizer
+
+
+def read_config(path):
+    """The LlamaConfig of a config.json; ValueError where it cannot be read or is not that of a Llama."""
+    try:
+        return LlamaConfig(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not the config.json of a Llama: {error}") from None
+
+
+def load_weights(model, path):
+    """Put the tensors of a safetensors file into the model; ValueError naming the first that does not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from None
+    wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    if model.config.tie_word_embeddings and "lm_head.weight" not in weights:
+        del wanted["lm_head.weight"]
+    found = {name: tuple(weight.shape) for name, weight in weights.items()}
+    for name in [*wanted, *found]:
+        if wanted.get(name) != found.get(name):
+            asked, held = wanted.get(name, "not be there"), found.get(name, "nothing")
+            asked = f"be {asked}" if name in wanted else asked
+            raise ValueError(f"{path} does not fit its config.json: {name} should {asked}, the file has {held}")
+    model.load_state_dict(weights, strict=False)
+
+
+@cache
+def load_shipped() -> tuple[LlamaForCausalLM, Tokenizer]:
+    """The small model that comes with this package, trained on Python's own documentation, and its tokenizer.
+
+    It is read once; every call gives the same two objects, so change a copy.
+    """
+    return load_directory(Path(str(files("llama_tutorial"))) / "assets" / "python_reference")
+
+
+def check_prompt(model, input_ids, attention_mask):
+    """Refuse ids or a mask that the model cannot read, and padding on the right."""
+    check_ids(input_ids, model.config.vocab_size)
+    check_attention_mask(attention_mask, tuple(input_ids.shape))
+    if attention_mask is not None and not attention_mask[:, -1].all():
+        raise ValueError(
+            "a prompt must be padded on the left, because the next token follows the last one; got an attention_mask "
+            "whose last column has a False or 0"
+        )
+
+
+def check_length(max_new_tokens, seed):
+    """TypeError or ValueError unless both are whole numbers from 0 on, or seed is None."""
+    check_number("max_new_tokens", max_new_tokens, "[0, ∞)", whole=True)
+    if seed is not None:
+        check_number("seed", seed, f"[0, {2**63})", whole=True)
+
+
+def end_ids(eos_token_id, vocab_size):
+    """The ids that end a text, as a list; TypeError or ValueError for one that no token has."""
+    several = isinstance(eos_token_id, Sequence) and not isinstance(eos_token_id, str)
+    ends = [] if eos_token_id is None else list(eos_token_id) if several else [eos_token_id]
+    return [check_number("eos_token_id", end, f"[0, {vocab_size})", whole=True) for end in ends]
+
+
 @torch.inference_mode()
+def write_on(
+    model: LlamaForCausalLM,
+    unread: Integer[Tensor, "batch seq"],
+    max_new_tokens: int,
+    choose: Callable[[Tensor], Tensor],
+    attention_mask: Tensor | None = None,
+    use_cache: bool = True,
+) -> Iterator[Int[Tensor, " batch"]]:
+    """The loop of `stream`: read what is unread, choose from the last logits, yield, feed the one back."""
+    kept = make_cache(len(model.model.layers)) if use_cache else None
+    for _ in range(max_new_tokens):
+        hidden = model.model(unread, attention_mask=attention_mask, cache=kept)
+        chosen = choose(model.lm_head(hidden[:, -1]))
+        yield chosen
+        newest = rearrange(chosen, "batch -> batch 1")
+        unread = newest if use_cache else torch.cat([unread, newest], dim=1)
+        if attention_mask is not None:
+            attention_mask = torch.cat([attention_mask, torch.ones_like(attention_mask[:, :1])], dim=1)
+
+
 def stream(
     model: LlamaForCausalLM,
     input_ids: Integer[Tensor, "batch seq"],
@@ -40,22 +150,15 @@ def stream(
 
     Rows of different lengths are padded on the left, with False or 0 in `attention_mask`. With `use_cache=False` the
     whole text is read anew for every token, which gives the same tokens, slowly. `seed` fixes the draws; None draws
-    from PyTorch's global generator. Raises ValueError as `sample` does, and for a negative `max_new_tokens`.
+    from PyTorch's global generator. Raises, at once, TypeError or ValueError as `sample` and the model do, and
+    ValueError for a negative `max_new_tokens`, an impossible seed or padding on the right.
     """
     check_sampling(temperature, top_k, top_p)
-    if not isinstance(max_new_tokens, int) or max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens must be a whole number of at least 0, got {max_new_tokens!r}")
+    check_length(max_new_tokens, seed)
+    check_prompt(model, input_ids, attention_mask)
     generator = None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
-    kept = make_cache(len(model.model.layers)) if use_cache else None
-    unread = input_ids
-    for _ in range(max_new_tokens):
-        hidden = model.model(unread, attention_mask=attention_mask, cache=kept)
-        chosen = sample(model.lm_head(hidden[:, -1]), temperature, top_k, top_p, generator)
-        yield chosen
-        newest = rearrange(chosen, "batch -> batch 1")
-        unread = newest if use_cache else torch.cat([unread, newest], dim=1)
-        if attention_mask is not None:
-            attention_mask = torch.cat([attention_mask, torch.ones_like(attention_mask[:, :1])], dim=1)
+    choose = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+    return write_on(model, input_ids, max_new_tokens, choose, attention_mask, use_cache)
 
 
 def generate(
@@ -72,15 +175,13 @@ def generate(
 ) -> Integer[Tensor, "batch longer"]:
     """The prompt and what the model writes after it: (batch, seq) → (batch, seq + at most max_new_tokens).
 
-    It stops early when every row has written an id of `eos_token_id`; a row that has goes on with that id.
-    The other arguments and the errors are those of `stream`.
+    It stops early when every row has written an id of `eos_token_id`; a row that has is filled up with the first of
+    them. The other arguments and the errors are those of `stream`; ValueError for an eos_token_id that no token has.
     """
-    ends = torch.tensor([eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id or ()))
-    ends = ends.to(input_ids)
+    tokens = stream(model, input_ids, max_new_tokens, temperature, top_k, top_p, attention_mask, seed, use_cache)
+    ends = torch.tensor(end_ids(eos_token_id, model.config.vocab_size)).to(input_ids)
     written, done = [input_ids], torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-    for chosen in stream(
-        model, input_ids, max_new_tokens, temperature, top_k, top_p, attention_mask, seed, use_cache
-    ):
+    for chosen in tokens:
         chosen = chosen.to(input_ids.dtype)
         if len(ends):
             chosen = torch.where(done, ends[0], chosen)
@@ -94,47 +195,13 @@ def generate(
 LlamaForCausalLM.generate = generate
 
 
-def load_directory(directory: str | Path) -> tuple[LlamaForCausalLM, Tokenizer]:
-    """A model in float32 and its tokenizer from a directory with config.json, model.safetensors and tokenizer.json.
-
-    Raises FileNotFoundError for a missing file and ValueError for one that cannot be read or does not fit.
-    """
-    from safetensors.torch import load_file
-
-    directory = Path(directory)
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        if not (directory / name).is_file():
-            raise FileNotFoundError(f"no {name} in {directory}: a model's directory has one")
-    try:
-        config = LlamaConfig(json.loads((directory / "config.json").read_text(encoding="utf-8")))
-        weights = load_file(directory / "model.safetensors")
-    except Exception as error:
-        raise ValueError(f"the model in {directory} cannot be read: {error}") from None
-    model = LlamaForCausalLM(config)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    missing = [name for name in missing if not (name == "lm_head.weight" and config.tie_word_embeddings)]
-    if missing or unexpected:
-        raise ValueError(f"{directory} does not fit its config: missing {missing}, unknown {unexpected}")
-    return model.eval(), Tokenizer.load(directory / "tokenizer.json")
-
-
-@cache
-def load_shipped() -> tuple[LlamaForCausalLM, Tokenizer]:
-    """The small model that comes with this package, trained on Python's own documentation, and its tokenizer."""
-    return load_directory(Path(__file__).parent / "assets" / "python_reference")
-
-
-def stream_text(model: LlamaForCausalLM, tokenizer: Tokenizer, prompt: str, **how) -> Iterator[str]:
-    """Yield what the model writes after a prompt, piece by piece, never half a character; stops at an end of text.
-
-    The keyword arguments are those of `stream`. An empty prompt starts a new text.
-    """
-    ids = tokenizer.encode(prompt) or [tokenizer.end_of_text]
+def whole_characters(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """Decode ids as they come, each piece held back until its last character is whole; stop at the end of text."""
     unfinished = []
-    for chosen in stream(model, torch.tensor([ids]), **how):
-        if chosen.item() == tokenizer.end_of_text:
+    for token in ids:
+        if token == tokenizer.end_of_text:
             break
-        unfinished.append(chosen.item())
+        unfinished.append(token)
         text = tokenizer.decode(unfinished)
         if not text.endswith("\ufffd"):
             yield text
@@ -143,11 +210,21 @@ def stream_text(model: LlamaForCausalLM, tokenizer: Tokenizer, prompt: str, **ho
         yield tokenizer.decode(unfinished)
 
 
+def stream_text(model: LlamaForCausalLM, tokenizer: Tokenizer, prompt: str, **how) -> Iterator[str]:
+    """Yield what the model writes after a prompt, piece by piece, never half a character; stops at an end of text.
+
+    The keyword arguments and the errors are those of `stream`; TypeError unless the prompt is a str. An empty prompt
+    starts a new text.
+    """
+    ids = torch.tensor([tokenizer.encode(prompt) or [tokenizer.end_of_text]], device=model.lm_head.weight.device)
+    return whole_characters(tokenizer, (chosen.item() for chosen in stream(model, ids, **how)))
+
+
 def talk(prompt: str, max_new_tokens: int = 60, temperature: float = 0.0, seed: int | None = 0, **how):
     """Print a prompt and how the shipped model goes on with it, word by word. `how` is as in `stream`."""
+    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, **how}
+    pieces = stream_text(*load_shipped(), prompt, **how)
     print(prompt, end="", flush=True)
-    for piece in stream_text(
-        *load_shipped(), prompt, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, **how
-    ):
+    for piece in pieces:
         print(piece, end="", flush=True)
     print()

@@ -626,7 +626,7 @@ def test_streamed_text_never_shows_half_a_character(text, ended):
     chosen = [torch.tensor([i]) for i in ids]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generation, "stream", lambda model, prompt, **how: iter(chosen))
-        pieces = list(generation.stream_text(None, tokenizer(), "x"))
+        pieces = list(generation.stream_text(small_model(), tokenizer(), "x"))
     assert "".join(pieces) == text
     assert not any("\ufffd" in piece or piece == "" for piece in pieces)
 

@@ -241,7 +241,7 @@ def cache_times(context, recomputed, cached):
     if not xs.shape == slow.shape == fast.shape or xs.size < 3 or (np.diff(xs) <= 0).any():
         raise ValueError("cache_times takes three lists of equal length, at least 3, the first rising, "
                          f"got shapes {xs.shape}, {slow.shape}, {fast.shape}")
-    waits = [f"{(np.diff(xs) * (times[1:] + times[:-1]) / 2).sum() / 1000:.2g} seconds" for times in (slow, fast)]
+    waits = [_seconds((np.diff(xs) * (times[1:] + times[:-1]) / 2).sum() / 1000) for times in (slow, fast)]
     roomy = fast.max() < 0.3 * slow.max()                    # between the curves, for words
     c = canvas(496, f"With a cache, token {xs[-1]:,.0f} takes {_ms(fast[-1])}; without one, {_ms(slow[-1])}",
                "Milliseconds for one more token against the tokens so far (medians); area = the wait for all of them"
@@ -277,3 +277,8 @@ def _levels(c, y, highest):
 def _ms(milliseconds):
     """A time in milliseconds, in two figures below ten."""
     return f"{milliseconds:.1f} ms" if milliseconds < 9.95 else f"{milliseconds:.0f} ms"
+
+
+def _seconds(wait):
+    """A time in seconds, in two figures below ten."""
+    return f"{wait:.2g} seconds" if wait < 9.95 else f"{wait:,.0f} seconds"
