@@ -14,8 +14,8 @@ from einops import rearrange
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from .config import LlamaConfig
-from .model import LlamaModel, init_weights
+from .config import LlamaConfig, check_tensor
+from .model import LlamaModel, check_ids, init_weights
 
 
 class LlamaForCausalLM(nn.Module):
@@ -59,9 +59,12 @@ def next_token_loss(
 ) -> Float[Tensor, ""]:
     """Mean surprise in nats: the logits at each place are judged by the id at the next place.
 
-    Raises ValueError where there is no next place, or where the shapes do not belong together.
+    Raises TypeError or ValueError for what are no logits and ids, where there is no next place, or where the shapes
+    do not belong together.
     """
-    if input_ids.ndim != 2 or logits.shape[:-1] != input_ids.shape or input_ids.shape[1] < 2:
+    check_tensor("logits", logits, "floats", ("batch", "seq", "vocab"))
+    check_ids(input_ids, logits.shape[-1])
+    if logits.shape[:-1] != input_ids.shape or input_ids.shape[1] < 2:
         raise ValueError(
             f"next_token_loss takes logits (batch, seq, vocab) and ids (batch, seq) with seq ≥ 2, "
             f"got {tuple(logits.shape)} and {tuple(input_ids.shape)}"

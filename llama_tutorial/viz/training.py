@@ -17,7 +17,7 @@ def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):
     """
     steps, bits = numbers(steps), numbers(bits)
     if steps.shape != bits.shape or steps.ndim != 1 or not set(samples) <= set(steps.tolist()):
-        raise ValueError(f"steps and bits must be equally long and hold the samples' steps {list(samples)}, got {steps}")
+        raise ValueError(f"steps and bits must be equally long and hold the steps {list(samples)}, got {steps}")
     if not 1 <= len(samples) <= 4:
         raise ValueError(f"samples must be one to four, got {len(samples)}: more do not fit beneath the curve")
     passed = {name: _passed(steps, bits, level) for name, level in rivals.items()}
@@ -29,7 +29,7 @@ def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):
                + ("(underlined: no such word)." if words is not None else "at those steps."))
     x = Scale((1, steps[-1] + 1), (92, 800), log=True)
     y = Scale((max(bits.max(), *rivals.values()) + 0.1, min(bits.min(), *rivals.values()) - 0.1), (100, 385))
-    for name, level in rivals.items():
+    for level in rivals.values():
         c.line(92, y(level), 976, y(level), tint(GREY, 0.6), 1, dash=(5, 3))
     tops = _columns(x(np.array([*samples]) + 1), 976)
     for (step, text), left in zip(samples.items(), tops):
