@@ -549,6 +549,7 @@ MORE = {
     "a mask that does not fit": ({"attention_mask": torch.ones(2, 4).long()}, "attention_mask", "(2, 4)"),
     "a mask of floats": ({"attention_mask": torch.ones(2, 5)}, "attention_mask", "float32"),
     "a mask in a list": ({"attention_mask": [[1] * 5] * 2}, "attention_mask", "list"),
+    "a mask padded on the right": ({"attention_mask": torch.arange(5).expand(2, 5) < 4}, "attention_mask", "left"),
 }
 ENDS = {
     "an end of text": ({"eos_token_id": "</s>"}, "eos_token_id", "'</s>'"),
