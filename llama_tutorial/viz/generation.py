@@ -244,7 +244,7 @@ def cache_times(context, recomputed, cached):
     waits = [_seconds((np.diff(xs) * (times[1:] + times[:-1]) / 2).sum() / 1000) for times in (slow, fast)]
     roomy = fast.max() < 0.3 * slow.max()                    # between the curves, for words
     c = canvas(496, f"With a cache, token {xs[-1]:,.0f} takes {_ms(fast[-1])}; without one, {_ms(slow[-1])}",
-               "Milliseconds for one more token against the tokens so far (medians); area = the wait for all of them"
+               "Milliseconds for one more token against the tokens so far; area = the wait for all of them"
                + ("." if roomy else f": {waits[0]}, {waits[1]}."))
     x, y = Scale((xs[0], xs[-1]), (86, 884)), Scale((0, slow.max()), (440, 118))
     _levels(c, y, slow.max())
