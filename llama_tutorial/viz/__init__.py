@@ -20,6 +20,7 @@ _HOME = {                                # name → the file that defines it; on
     "loss_hung": "loss",
     "map_of_lessons": "start",
     "model_area": "model",
+    "narrate": "narrate",
     "norm_circle": "norm",
     "recomputed": "generation",
     "residual_road": "residual",
