@@ -14,7 +14,8 @@ import torch.nn.functional as F
 import transformers
 from transformers.models.llama import modeling_llama
 
-from llama_tutorial import LlamaConfig, LlamaForCausalLM, LlamaRotaryEmbedding
+from llama_tutorial import LlamaConfig, LlamaForCausalLM, LlamaRotaryEmbedding, Tokenizer
+from llama_tutorial.training import write_directory
 
 CASES = range(30)
 TOLERANCE = 1e-9  # times max(1, the largest number of the reference)
@@ -194,6 +195,26 @@ def test_the_cases_cover_what_differs_between_llamas():
     assert any(drawn.seq >= 300 and drawn.padded for drawn in cases)
     assert any(drawn.padded and drawn.batch > 1 for drawn in cases) and any(drawn.batch == 1 for drawn in cases)
     assert {drawn.fresh for drawn in cases} == {True, False}
+
+
+@pytest.mark.parametrize("case", [0, 7], ids=["tied", "untied-llama3"])
+def test_a_directory_that_we_write_is_read_by_transformers(case, tmp_path):
+    """config.json, model.safetensors and tokenizer.json, in float32: the same ids, logits and greedy text."""
+    tokenizer = Tokenizer.train(["the for statement is used to iterate over the elements of a sequence ☃"] * 2, 271)
+    shape = {**draw(case).config, "vocab_size": len(tokenizer)}
+    torch.manual_seed(case)
+    ours = LlamaForCausalLM(shape).eval()
+    write_directory(ours, tokenizer, tmp_path, torch.float32)
+    theirs = transformers.LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager")
+    reader = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    words = "for the sequence ☃, é"
+    ids = tokenizer.encode(words)
+    assert reader.encode(words) == ids and reader.decode(ids) == words == tokenizer.decode(ids)
+    prompt = torch.tensor([ids])
+    torch.testing.assert_close(ours(prompt), theirs.eval()(prompt).logits, rtol=1e-5, atol=1e-6)
+    assert (theirs.lm_head.weight is theirs.model.embed_tokens.weight) == shape["tie_word_embeddings"]
+    written = theirs.generate(prompt, max_new_tokens=7, do_sample=False, attention_mask=torch.ones_like(prompt))
+    assert written.tolist() == ours.generate(prompt, 7, eos_token_id=tokenizer.end_of_text).tolist()
 
 
 def test_int32_ids_give_exactly_what_int64_ids_give():
