@@ -86,6 +86,18 @@ def train(
 
 
 @app.command()
+def narrate(
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Its config.json [default: the 135M shape]")
+    ] = None,
+    torch_ops: Annotated[bool, typer.Option("--torch-ops", help="Also the matrix products, norms … between.")] = False,
+    tokens: Annotated[int, typer.Option(min=1, metavar="N", help="How many tokens the model reads.")] = 16,
+):
+    """Tell a forward pass in named axes: every change of shape, where it stands and what it does."""
+    tell_forward(config, torch_ops, tokens)
+
+
+@app.command()
 def export(
     lessons: Annotated[
         list[str] | None, typer.Argument(help="04, 04_rotary or a path [default: all]", show_default=False)
@@ -163,6 +175,29 @@ def train_model(files, minutes, steps, out, seed, resume) -> None:
         raise
     print(f"{report['held_out_bits_per_byte']:.3f} bits per byte on text held out; the model is in {out}")
     print(f'try: {PROGRAM} generate "…" --model {out}')
+
+
+def tell_forward(config, torch_ops, tokens) -> None:
+    """Print the story of a forward pass; it runs on shapes alone, so that a model of any size takes seconds."""
+    import json
+
+    import torch
+
+    from . import LlamaForCausalLM
+    from .viz import narrate
+
+    try:
+        fields = json.loads(config.read_text(encoding="utf-8")) if config else {}
+    except ValueError as error:
+        raise ValueError(f"{config} must be a config.json: {error}") from None
+    with torch.device("meta"):
+        model, ids = LlamaForCausalLM(fields), torch.zeros(1, tokens, dtype=torch.long)
+    with narrate(model, torch_ops=torch_ops) as story:
+        model(ids)
+    size = sum(weight.numel() for weight in model.parameters())
+    layers = model.config.num_hidden_layers
+    print(f"parameters {size:,} · layers {layers} · tokens {tokens} · steps {len(story)}\n")
+    print(story.folded())
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -4,6 +4,7 @@ import ast
 import functools
 import html.parser
 import importlib
+import json
 import re
 import sys
 import threading
@@ -22,7 +23,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import llama_tutorial
-from llama_tutorial import LlamaConfig, LlamaForCausalLM
+from llama_tutorial import LlamaConfig, LlamaForCausalLM, cli
 from llama_tutorial.viz import narrate
 from llama_tutorial.viz.story import Story
 
@@ -605,3 +606,35 @@ def test_a_long_story_stays_small(monkeypatch):
             rearrange(x, f"a{k} b -> b a{k}")
     assert 5 <= read(story).seen["img"] <= 7
     assert "more steps; print the story to see them" in story._repr_html_()
+
+
+# ---------------------------------------------------------------------------------------------- the command
+
+
+def test_the_command_tells_the_shipped_shape(capsys):
+    assert cli.run_command(["narrate", "--tokens", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "parameters 134,515,008 · layers 30 · tokens 5 · steps 422" and lines[1] == ""
+    assert len(lines) == 3 + 16 + 1 and lines[-2] == "     ↳ layers 1 … 29 the same"
+    assert lines[-1].startswith("422  model.norm") and "(1, 5, 576) → (1, 9, 5, 64)" in lines[5]
+
+
+def test_the_command_tells_a_given_shape(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({**SHAPE, "num_hidden_layers": 3, "model_type": "llama"}))
+    assert cli.run_command(["narrate", "--config", str(tmp_path / "config.json"), "--torch-ops"]) == 0
+    out = capsys.readouterr().out
+    assert "layers 3 · tokens 16 · steps 80" in out and "layers 1 … 2 the same" in out
+    assert "scaled_dot_product_attention" in out and "(1, 6, 16, 4), (1, 2, 16, 4), (1, 2, 16, 4)" in out
+
+
+@pytest.mark.parametrize("text, told", [
+    ("{", "must be a config.json: Expecting"), ("[1]", "must be a LlamaConfig or a dict"),
+    ('{"hiden_size": 8}', "did you mean 'hidden_size'?"), ('{"model_type": "gpt2"}', "builds Llama only"),
+    (None, "No such file or directory"),
+])
+def test_a_wrong_config_is_one_line(tmp_path, capsys, text, told):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    assert cli.run_command(["narrate", "--config", str(tmp_path / "config.json")]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and told in err

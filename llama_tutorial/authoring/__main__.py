@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import lessons
+from . import lessons, patterns
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,12 +22,16 @@ def main(argv: list[str] | None = None) -> int:
     ]:
         step.add_parser(word, help=told).add_argument("lessons", nargs="*", help="a path, 04 or 04_rotary")
     step.add_parser("check", help="say what is out of step")
+    step.add_parser("patterns", help="draw every pattern of the package into docs/patterns.md")
     given = parser.parse_args(argv)
 
     if given.step == "check":
         problems = lessons.check_in_step()
         print("\n".join(problems) or "everything is in step")
         return 1 if problems else 0
+    if given.step == "patterns":
+        print(f"docs/patterns.md: {patterns.write()} patterns drawn")
+        return 0
     if given.step == "from-text":
         paths = [lessons.from_text(file) for file in given.files]
     else:
