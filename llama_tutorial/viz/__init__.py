@@ -12,6 +12,7 @@ _HOME = {                                # name → the file that defines it; on
     "chips": "tokens",
     "dials": "rotary",
     "draw_heads": "einops",
+    "draw_pattern": "pattern",
     "exam_splits": "tokens",
     "frequencies": "rotary",
     "gate_doors": "mlp",
