@@ -54,17 +54,23 @@ def test_the_lab_opens_on_the_first_lesson_and_run_all_goes_through(tab, start_l
     idle(tab)
     tab.get_by_role("menuitem", name="Run", exact=True).click()
     tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    counts, end = [], time.monotonic() + 300
-    while counts != list(range(1, len(code) + 1)):
-        assert time.monotonic() < end, f"Run All stopped at {counts}"
-        tab.wait_for_timeout(500)
-        tab.keyboard.press("Control+s")
-        tab.wait_for_timeout(500)
+    last = f"[{len(code)}]:"
+    tab.wait_for_function(
+        "last => [...document.querySelectorAll('.jp-InputPrompt')].some(prompt => prompt.innerText.trim() === last)",
+        arg=last,
+        timeout=300_000,
+    )
+    idle(tab)
+    tab.keyboard.press("Control+s")
+    cells, end = code, time.monotonic() + 120
+    while cells[-1]["execution_count"] is None:
+        assert time.monotonic() < end, f"not saved; the page says: {tab.inner_text('body')[-500:]}"
+        tab.wait_for_timeout(1000)
         try:
             saved = json.loads((mine / LESSON).read_text())
         except ValueError:  # just being written
             continue
         cells = [cell for cell in saved["cells"] if cell["cell_type"] == "code"]
-        counts = [cell["execution_count"] for cell in cells]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(code) + 1))
     outputs = [output for cell in cells for output in cell["outputs"]]
     assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
