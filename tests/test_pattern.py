@@ -34,11 +34,9 @@ class Shaped:
 
 FIGURES = {
     "split": (SPLIT, dict(batch=1, seq=3, head=3, dim=2, wrong=True)),
-    "split, two texts": (SPLIT, dict(batch=2, seq=3, head=3, dim=2, wrong=True)),
     "split, large": (SPLIT, dict(x=Shaped(8, 128, 576), head=9, wrong=True)),
     "merge": ("batch head seq dim -> batch seq (head dim)", dict(batch=1, seq=3, head=3, dim=2, wrong=True)),
     "halves": ("(two pair) -> two pair", dict(two=2, pair=4, color="pair")),
-    "halves, whole": ("batch seq (two pair) -> two batch seq pair", dict(batch=2, seq=3, two=2, pair=4, wrong=True)),
     "stack": ("two head seq pair -> head seq (two pair)", dict(x=[Shaped(2, 3, 2)] * 2, wrong=True)),
     "five": ("batch seq (head two pair) -> two batch head seq pair",
              dict(batch=1, seq=2, head=2, two=2, pair=3, color="pair", shade="two")),
@@ -54,23 +52,18 @@ FIGURES = {
     "many numbers": ("row column -> column row", dict(row=12, column=12)),
     "nothing": ("-> 1", {}),
     "copies": ("kv seq dim -> (kv group) seq dim", dict(kv=2, group=3, seq=2, dim=3)),
-    "copies, rows": ("seq dim -> (group seq) dim", dict(group=2, seq=2, dim=3)),
     "new axis": ("dim -> batch seq dim", dict(batch=2, seq=2, dim=3)),
     "mean": ("batch seq dim -> batch seq", dict(batch=2, seq=3, dim=4)),
-    "mean, kept": ("batch seq dim -> batch seq 1", dict(batch=1, seq=3, dim=4)),
     "mean of columns": ("batch seq dim -> batch dim", dict(batch=2, seq=5, dim=3)),
     "pooled": ("batch (seq two) dim -> batch seq dim", dict(batch=1, seq=3, two=2, dim=4, op="max")),
     "all": ("seq dim ->", dict(seq=3, dim=9, op="sum")),
     "sum by einsum": ("seq dim -> dim", dict(seq=2, dim=3, op="einsum")),
     "scores": (SCORES, dict(batch=1, head=2, query=3, dim=5, key=4)),
-    "scores, large": (SCORES, dict(x=(Shaped(8, 9, 128, 64), Shaped(8, 9, 128, 64)))),
     "grouped": (GROUPED, dict(batch=1, kv=2, group=2, query=2, dim=2, key=3)),
     "values": (VALUES, dict(batch=1, kv=2, group=2, query=2, dim=2, key=3)),
     "linear": ("out dim, seq dim -> seq out", dict(out=4, dim=2, seq=3)),
     "to query": ("query dim, key dim -> query", dict(query=3, dim=2, key=4)),
-    "to dim": ("query dim, key dim -> dim", dict(query=3, dim=2, key=4)),
     "to nothing": ("seq dim, seq dim ->", dict(seq=2, dim=3)),
-    "outer": ("seq, pair -> seq pair", dict(seq=3, pair=4)),
     "wide einsum": ("seq dim, seq dim -> seq dim", dict(seq=2, dim=14)),
     "pairs": (["(two pair) -> two pair", "(pair two) -> two pair"], dict(two=2, pair=4, color="pair")),
     "pairs, large": (["(two pair) -> two pair", "(pair two) -> two pair"], dict(x=Shaped(64), two=2)),
@@ -149,12 +142,18 @@ def is_cell(patch):
 def test_the_numbers_drawn_are_those_of_every_pattern_of_the_package(root):
     patterns = package_patterns(root)
     assert len(patterns) > 15 and SPLIT in patterns and "some more (two pair) -> two some more pair" in patterns
+    drawn = set()
     for pattern, name in patterns.items():
         sizes = small_sizes(pattern)
         x = x_of(pattern, sizes)
         expected = {"rearrange": rearrange, "repeat": repeat}[name](x, pattern, **needed(pattern, sizes))
-        assert numbers_drawn(viz.draw_pattern(pattern, **sizes)) == [*x.flat, *expected.flat], pattern
-        assert plan(pattern, x, **needed(pattern, sizes)).out.shape == expected.shape, pattern
+        p = plan(pattern, x, **needed(pattern, sizes))
+        assert p.op == name and p.out.shape == expected.shape, pattern
+        assert [cell.number for cell in p.out.cells] == [*expected.flat], pattern
+        form = tuple([*sizes].index(word) if word in sizes else word for word in re.findall(r"[a-z]+|\S", pattern))
+        if form not in drawn:            # (head dim) and (kv dim) are one drawing with other words
+            assert numbers_drawn(viz.draw_pattern(pattern, **sizes)) == [*x.flat, *expected.flat], pattern
+        drawn.add(form)
 
 
 @pytest.mark.parametrize("pattern", [
