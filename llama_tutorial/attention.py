@@ -63,7 +63,7 @@ def attend(
     queries, keys = q.shape[2], k.shape[2]
     if mask is None and 1 < queries < keys:
         mask = causal_mask(queries, keys, device=q.device)
-    causal = mask is None and queries == keys
+    causal = bool(mask is None and queries == keys)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=True)
 
 

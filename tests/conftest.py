@@ -19,6 +19,10 @@ import time
 import urllib.request
 from pathlib import Path
 
+# One thread for every kernel and child: small tensors gain nothing from more, and on a busy machine threads that wait
+# for one another take minutes where one takes seconds. The stored outputs were made so as well.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +64,7 @@ class Lab:
                 preexec_fn=hear_ctrl_c if os.name == "posix" else None,
             )
 
-    def printed(self, seconds: float = 180) -> str:
+    def printed(self, seconds: float = 300) -> str:
         """The address that the lab prints once it is up."""
         end = time.monotonic() + seconds
         while not (found := re.search(rf"http://127\.0\.0\.1:{self.port}/\S+", self.log.read_text())):
