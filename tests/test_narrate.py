@@ -1,6 +1,7 @@
 """`viz.narrate` tells what ran, changes nothing about it, and leaves nothing behind."""
 
 import ast
+import contextlib
 import functools
 import html.parser
 import importlib
@@ -222,6 +223,21 @@ def test_odd_calls(x, run, told):
     with narrate() as story:
         run(x)
     assert [(step.op, step.output, step.view) for step in story] == told
+
+
+@pytest.mark.parametrize("call, sizes", [
+    (lambda x: reduce(x, "b s (d 2) -> b s d", "sum"), {"b": 2, "s": 3, "d": 4}),
+    (lambda x: rearrange(x, "b ... d -> d ... b"), {"b": 2, "d": 8}),
+    (lambda x: unpack(x, [[1], [2]], "b * d"), {"b": 2, "d": 8}),
+    (lambda x: repeat(x, "b s(h d)->b s h d  new", h=4, new=5), {"b": 2, "s": 3, "h": 4, "d": 2, "new": 5}),
+    (lambda x: rearrange(x, "b s (h d) -> b h s d", h=3), {"b": 2, "s": 3, "h": 3}),
+    (lambda x: rearrange(x, "b s -> s b"), {}),
+    (lambda x: rearrange(x[0, 0], "a ... b -> b ... a"), {}),
+])
+def test_sizes_are_those_that_pattern_and_shapes_tell(x, call, sizes):
+    with narrate() as story, contextlib.suppress(einops.EinopsError):
+        call(x)
+    assert story[0].sizes == sizes
 
 
 def test_under_other_modes(x):
