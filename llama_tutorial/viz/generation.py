@@ -255,9 +255,10 @@ def cache_times(context, recomputed, cached):
             c.ring(at, value, 4, hue)
         c.say(896, min(y(times[-1]) + 5, y(fast[-1]) + 5 - lift, 436), _ms(times[-1]), 13, dark(hue), weight="bold")
     if roomy:
-        c.say(870, y(0.4 * slow.max()), f"recomputed each time: {waits[0]}", 13, dark(RED), "right", weight="bold")
-        c.say(870, y(0.4 * slow.max()) + 20, "the whole text through the model, for one token", 10.5, dark(RED),
-              "right")
+        level = y(min(0.4 * slow.max(), np.interp(0.52 * xs[-1], xs, slow) - 0.08 * slow.max()))
+        level = min(level, y(fast.max()) - 52)
+        c.say(870, level, f"recomputed each time: {waits[0]}", 13, dark(RED), "right", weight="bold")
+        c.say(870, level + 20, "the whole text through the model, for one token", 10.5, dark(RED), "right")
         c.say(870, y(fast.max()) - 14, f"with the cache: {waits[1]}", 13, dark(GREEN), "right", weight="bold")
     c.axis(x, 440, np.unique([xs[0], *np.round(np.linspace(0, xs[-1], 5)[1:])]), label="tokens so far")
     return c.done(f"Time for one more token after {xs[0]:,.0f} to {xs[-1]:,.0f} tokens: from {_ms(slow[0])} to "
