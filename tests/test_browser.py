@@ -50,7 +50,7 @@ def test_the_lab_opens_on_the_first_lesson_and_run_all_goes_through(tab, start_l
     for cell in code:
         cell["outputs"], cell["execution_count"] = [], None
     (mine / LESSON).write_text(json.dumps(lesson))
-    tab.goto(lab.address(f"lab/tree/{LESSON}"))
+    tab.goto(lab.address(f"lab/workspaces/alone/tree/{LESSON}"))  # so that "Idle" speaks of this lesson
     idle(tab)
     tab.get_by_role("menuitem", name="Run", exact=True).click()
     tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
