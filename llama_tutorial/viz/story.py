@@ -166,13 +166,13 @@ def drawing(step):
 def _drawing(pattern, op, shapes, given):
     import torch
 
+    from .pattern import draw_pattern
+    from .show import Picture
+
     x = [torch.empty(shape, device="meta") for shape in shapes]
     try:
-        from .pattern import draw_pattern
-        from .show import Picture
-
         return Picture(draw_pattern(pattern, x if len(x) > 1 else x[0], op=op, **dict(given)))._repr_html_()
-    except (ValueError, TypeError, ImportError):             # TypeError: an axis called x, say
+    except (ValueError, TypeError):      # a TypeError from an axis that is called x, say
         return ""
 
 
