@@ -796,6 +796,12 @@ def test_the_step_size_rises_and_falls_to_zero(steps, warmup):
     assert top <= max(1, round(warmup * steps)) and (steps < 10 or max(sizes) > 0.85)
 
 
+def test_the_step_size_grows_by_equal_parts_and_falls_in_a_straight_line():
+    sizes = [school.step_size(step, school.Recipe(steps=100, warmup=0.1)) for step in range(101)]
+    wanted = [(step + 1) / 10 for step in range(10)] + [(100 - step) / 90 for step in range(10, 101)]
+    assert all(math.isclose(size, want, abs_tol=1e-12) for size, want in zip(sizes, wanted))
+
+
 def test_a_step_past_the_last_never_goes_uphill():
     assert school.step_size(17, school.Recipe(steps=10)) == 0
 
@@ -823,6 +829,16 @@ def test_lent_dropout_leaves_no_hooks_and_drops_its_share():
     assert not hooks()
     with school.lent_dropout(model, 0.0):
         assert not hooks()
+
+
+def test_a_run_with_dropout_takes_other_steps_and_each_step_another_draw():
+    first, again, without = trainer(dropout=0.5), trainer(dropout=0.5), trainer()
+    assert first.advance() == again.advance() != without.advance()
+    windows = school.draw_windows(SOURCES, first.recipe, 0)
+    same_step, next_step = again.backward(windows), again.backward(windows)
+    assert same_step == next_step  # chance follows from the step alone
+    again.advance()
+    assert again.backward(windows) != same_step
 
 
 def test_windows_are_runs_of_their_source_and_follow_from_seed_and_step():
