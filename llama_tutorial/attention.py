@@ -61,10 +61,11 @@ def attend(
     The kernel's own causal switch counts queries from key 0, which is right only where all keys are queries.
     """
     queries, keys = q.shape[2], k.shape[2]
-    if mask is None and 1 < queries < keys:
+    if mask is None and queries == keys:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    if mask is None and queries > 1:
         mask = causal_mask(queries, keys, device=q.device)
-    causal = bool(mask is None and queries == keys)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=True)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
 
 def check_mask(mask, shape):

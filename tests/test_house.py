@@ -490,7 +490,7 @@ def test_the_lab_opens_the_first_lesson_with_our_settings_last(monkeypatch):
     assert settings["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
     assert (lab_lessons.CONFIG / "jupyter_server_config.json").is_file()
     command = lab.lab_command(browser=False, port=4711)
-    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert command[:3] == [sys.executable, "-m", "llama_tutorial.lab"]
     assert "--no-browser" in command and "--port=4711" in command
     assert "--LabApp.default_url=/lab/tree/00_start_here.ipynb" in command
     assert "--no-browser" not in lab.lab_command()

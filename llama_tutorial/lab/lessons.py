@@ -81,7 +81,7 @@ def trust(directory, source=None) -> int:
 
 def lab_command(browser: bool = True, port: int | None = None) -> list[str]:
     """The command line that starts this interpreter's JupyterLab on the first lesson."""
-    command = [sys.executable, "-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    command = [sys.executable, "-m", __package__, f"--LabApp.default_url=/lab/tree/{FIRST}"]
     command += ["--ServerApp.answer_yes=True"]  # Ctrl-C stops without a question
     if not browser:
         command.append("--no-browser")
