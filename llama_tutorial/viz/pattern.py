@@ -470,7 +470,7 @@ def _moves(p, wrong):
     grids, total = [([frames], False), ([[frame] for frame in frames], False)], len(p.out.cells)
     if differs:
         green, red = _word(RIGHT), _word(WRONG)
-        frames[1].title = [(p.op, green, "bold"), (f"every {p.color} keeps", green), ("one colour", green)]
+        frames[1].title = [(p.op, green, "bold"), (f"each {p.color} keeps", green), ("its colour", green)]
         frames.append(_Frame(p.out, look, "|", strip=True, numbers=list(range(total))))
         frames[2].title = [(f"not x.reshape{p.out.full}", red, "bold"),
                            (f"same shape, {p.misplaced} of {total} numbers", red),
