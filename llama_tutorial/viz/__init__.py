@@ -11,7 +11,6 @@ _HOME = {                                # name → the file that defines it; on
     "canvas": "canvas",
     "chips": "tokens",
     "dials": "rotary",
-    "draw_heads": "einops",
     "draw_pattern": "pattern",
     "exam_splits": "tokens",
     "frequencies": "rotary",
