@@ -37,7 +37,7 @@ def positions_and_mask(
         return torch.arange(past, past + seq, device=device), None
     real = attention_mask.bool()
     positions = (real.long().cumsum(dim=-1) - 1).clamp(min=0)[:, past:]
-    itself = torch.eye(past + seq, dtype=torch.bool, device=real.device)[past:]
+    itself = torch.eye(seq, past + seq, dtype=torch.bool, device=real.device).roll(past, dims=1)
     visible = causal_mask(seq, past + seq, device=real.device) & rearrange(real, "batch key -> batch 1 1 key")
     return positions, visible | itself
 
