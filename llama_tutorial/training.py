@@ -443,7 +443,7 @@ SHIPPED_SHAPE = {
     "max_position_embeddings": 256,
 }
 SHIPPED_VOCAB = 2048
-SHIPPED_RECIPE = Recipe(steps=3000, batch=4, context=256, dropout=0.15, lr=0.005)
+SHIPPED_RECIPE = Recipe(steps=4000, batch=4, context=256, dropout=0.2, lr=0.005, weight_decay=0.2)
 
 
 def train_directory(
