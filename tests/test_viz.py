@@ -280,10 +280,10 @@ def test_dials_tell_turns_and_scores(figures):
 
 
 def test_the_smoothed_score_passes_through_the_middle_of_the_exact_one():
-    from llama_tutorial.viz.rotary import _score, _smooth
+    from llama_tutorial.viz.dial import score_at, smooth
     speeds, distances = inv_freq().double().numpy(), np.arange(100, 900)
-    line, spread = _smooth(speeds, distances)
-    exact = _score(speeds, distances)
+    line, spread = smooth(speeds, distances)
+    exact = score_at(speeds, distances)
     assert abs((exact - line).mean()) < 0.01
     assert 0.9 < (np.abs(exact - line) < 2 * spread).mean() < 0.99
 
