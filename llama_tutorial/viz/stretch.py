@@ -220,6 +220,7 @@ def _position_curves(c, ways, xs, turns, trained, reads, top):
               weight="bold")
     c.say((x(trained) + x(reads)) / 2, top + 40, "longer than\never trained", 10, dark(RED), "center", "top",
           linespacing=1.4)
+    c.say(x.pixels[1] + 12, top + 40, "Score of a word with\nitself, smoothed", 11, va="top", linespacing=1.4)
     ticks = [tick for tick in 10.0 ** np.arange(np.log10(trained)) if tick < trained / 2]
     c.axis(x, top + 300, [*ticks, trained, reads], label="tokens apart")
     return {name: curve[-1] for name, curve in curves.items()}
