@@ -36,7 +36,8 @@ def quiz(*questions, seed=0):
         answer = [f"{letters[str(right)]}) {reason}", *(f"{letters[option]}) {why}" for option, why in told.items())]
         lines = "<br>".join(f"&emsp;{html.escape(line)}" for line in listed)
         key = "".join(f"<div>{html.escape(line)}</div>" for line in answer)
-        pages.append(f"<p><b>{number}.</b> {html.escape(question)}<br>{lines}</p>{_details('answer', key)}")
+        asked = f'<p style="margin-top:1.2em"><b>{number}.</b> {html.escape(question)}<br>{lines}</p>'
+        pages.append(asked + _details("answer", key))
         texts += [f"{number}. {question}", *(f"   {line}" for line in listed), f"   answer: {'; '.join(answer)}"]
     _display(Page("".join(pages), "\n".join(texts)))
 
