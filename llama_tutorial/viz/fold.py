@@ -33,9 +33,10 @@ def quiz(*questions, seed=0):
         shuffle(options)
         letters = dict(zip(options, "abcdefgh"))
         listed = [f"{letter}) {option}" for option, letter in letters.items()]
-        answer = [f"{letters[str(right)]}) {reason}", *(f"{letters[option]}) {why}" for option, why in told.items())]
+        answer = [f"✓ {letters[str(right)]}) {reason}"]
+        answer += sorted(f"✗ {letters[option]}) {why}" for option, why in told.items())
         lines = "<br>".join(f"&emsp;{html.escape(line)}" for line in listed)
-        key = "".join(f"<div>{html.escape(line)}</div>" for line in answer)
+        key = "".join(f"<div>&emsp;{html.escape(line)}</div>" for line in answer)
         asked = f'<p style="margin-top:1.2em"><b>{number}.</b> {html.escape(question)}<br>{lines}</p>'
         pages.append(asked + _details("answer", key))
         texts += [f"{number}. {question}", *(f"   {line}" for line in listed), f"   answer: {'; '.join(answer)}"]

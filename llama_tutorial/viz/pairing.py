@@ -32,7 +32,7 @@ def shuffled(words, order, before, after, tolerance=1e-4):
             _heard(c, x, y, words[word], HUES[word], output, y > 200 and not same[order.index(word)])
     for x, stays in zip(xs, same):
         c.say(x, 340, "= as before" if stays else "≠ before", 10, INK, "center")
-    heard = ", ".join(f"{words[word]} {'the same' if stays else 'another one'}" for word, stays in zip(order, same))
+    heard = ", ".join(f"“{words[word]}” {'the same' if stays else 'another one'}" for word, stays in zip(order, same))
     return c.done(f"“{' '.join(words)}” and “{' '.join(words[word] for word in order)}”: compared with its output in "
                   f"the first, each word has in the second: {heard}.")
 
