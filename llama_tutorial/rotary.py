@@ -6,8 +6,8 @@ Each pair of numbers is a clock hand, turned by the token's position, so that a 
 # Exported from notebooks/04_rotary.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "Rotation", "SCALINGS", "rotate", "check_scaling", "check_positions", "check_rotation",
-    "slow_the_slow_hands", "rotary_frequencies", "LlamaRotaryEmbedding",
+    "Rotation", "SCALINGS", "rotate", "slow_the_slow_hands", "check_scaling", "check_positions",
+    "check_rotation", "rotary_frequencies", "LlamaRotaryEmbedding",
 ]
 
 import math
@@ -34,6 +34,23 @@ def rotate(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> Float[Tens
     first, second = rearrange(x, "... (two pair) -> two ... pair", two=2)
     turned = [first * cos - second * sin, second * cos + first * sin]
     return rearrange(turned, "two ... pair -> ... (two pair)")
+
+
+def slow_the_slow_hands(
+    inv_freq: Float[Tensor, " pair"],
+    factor: float,
+    low_freq_factor: float,
+    high_freq_factor: float,
+    original_max_position_embeddings: float,
+) -> Float[Tensor, " pair"]:
+    """Llama 3's scaling: hands that turn often within the training length stay, the others slow by `factor`.
+
+    At least `high_freq_factor` turns: kept. At most `low_freq_factor`: slowed. Between: blended in proportion.
+    Source: Grattafiori et al. 2024, section 3.4, and the code published with Llama 3.1.
+    """
+    turns = original_max_position_embeddings / (2 * math.pi / inv_freq)
+    keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0, 1)
+    return (1 - keep) * inv_freq / factor + keep * inv_freq
 
 
 SCALINGS = {
@@ -70,23 +87,6 @@ def check_rotation(rotation, batch, seq, pair):
         raise TypeError(f"rotation must be the pair (cos, sin) that `angles` gives, got {type(rotation).__name__}")
     for part in rotation:
         check_tensor("each part of rotation", part, "floats", (seq, pair), (1, seq, pair), (batch, seq, pair))
-
-
-def slow_the_slow_hands(
-    inv_freq: Float[Tensor, " pair"],
-    factor: float,
-    low_freq_factor: float,
-    high_freq_factor: float,
-    original_max_position_embeddings: float,
-) -> Float[Tensor, " pair"]:
-    """Llama 3's scaling: hands that turn often within the training length stay, the others slow by `factor`.
-
-    At least `high_freq_factor` turns: kept. At most `low_freq_factor`: slowed. Between: blended in proportion.
-    Source: Grattafiori et al. 2024, section 3.4, and the code published with Llama 3.1.
-    """
-    turns = original_max_position_embeddings / (2 * math.pi / inv_freq)
-    keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0, 1)
-    return (1 - keep) * inv_freq / factor + keep * inv_freq
 
 
 def rotary_frequencies(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import Rectangle, Wedge
 from matplotlib.text import Text
 
 from llama_tutorial import viz
@@ -109,6 +110,28 @@ LLAMA = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "nu
          "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
 
 
+PLACES = [(3, 0), (10, 7), (103, 100)]
+
+
+def clock_hands(places=PLACES, a_turn=15):
+    angles = 2 * math.pi * torch.tensor(places) / a_turn
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)
+
+
+def with_index(places=PLACES):
+    return torch.tensor([[[1.0 + m, m], [1.0 + n, n]] for m, n in places])
+
+
+def llama3(theta=5e5, low=1, high=4, factor=8, trained=8192):
+    speeds = inv_freq(theta=theta)
+    keep = ((trained * speeds / (2 * math.pi) - low) / (high - low)).clamp(0, 1)
+    return (1 - keep) * speeds / factor + keep * speeds
+
+
+HEARD, ORDER = torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8], [9, 10]]), [0, 4, 2, 3, 1]
+WRONG_PAIRS = {0: 0.0, 1: 0.36, 10: 1.03, 100: 1.18}
+SCALED = {"linear": inv_freq(theta=5e5) / 8, "llama3": llama3()}
+
 FIGURES = {
     "dials": lambda: viz.dials(inv_freq()),
     "dials, few": lambda: viz.dials(inv_freq(dim=10), positions=(0, 3), pairs=3),
@@ -116,6 +139,18 @@ FIGURES = {
     "wavelengths": lambda: viz.wavelengths(inv_freq(theta=5e5), {
         "linear, by 8": inv_freq(theta=5e5) / 8, "llama3, by 8": some_slow(inv_freq(theta=5e5))}),
     "wavelengths, base": lambda: viz.wavelengths(inv_freq(), {"base × 50": inv_freq(theta=5e5)}, 2048, 4),
+    "two_hands": lambda: viz.two_hands(inv_freq()),
+    "two_hands, few": lambda: viz.two_hands(inv_freq(dim=10), apart=((3, 0), (1000, 997), (5, 2)), pairs=3),
+    "distance_only": lambda: viz.distance_only(PLACES, clock_hands(), with_index()),
+    "distance_only, one": lambda: viz.distance_only([(9, 2)], clock_hands([(9, 2)]), with_index([(9, 2)])),
+    "shuffled": lambda: viz.shuffled(WORDS[:5], ORDER, HEARD, HEARD[ORDER]),
+    "shuffled, other": lambda: viz.shuffled(WORDS[:3], [2, 1, 0], HEARD[:3], 1 - HEARD[:3]),
+    "two_pairings": lambda: viz.two_pairings(WRONG_PAIRS, 10 * inv_freq(dim=8)),
+    "two_pairings, few": lambda: viz.two_pairings({0: 0, 7: 0.5}, torch.tensor([1.0, 0.5])),
+    "bases": lambda: viz.bases({10_000: inv_freq(), 500_000: inv_freq(theta=5e5)}, {10_000: 2048, 500_000: 8192}),
+    "bases, near": lambda: viz.bases({1000: inv_freq(8, 1000), 2000: inv_freq(8, 2000)}, {1000: 64, 2000: 64}),
+    "beyond_training": lambda: viz.beyond_training(inv_freq(theta=5e5), SCALED),
+    "beyond_training, one": lambda: viz.beyond_training(inv_freq(), {"linear": inv_freq() / 4}, 2048, 4, pairs=3),
     "frequencies": lambda: viz.frequencies(*rotation(128)),
     "frequencies, few": lambda: viz.frequencies(*rotation(23, dim=10), position=5),
     "attention_map": lambda: viz.attention_map(attention(5, 5), WORDS[:5]),
@@ -199,7 +234,7 @@ def test_words_outside_are_found():
     assert outside(c.done("A word that leaves its canvas.")) == ["too far right"]
 
 
-@pytest.mark.parametrize("name", ["dials", "attention_map, 13"])
+@pytest.mark.parametrize("name", ["dials", "beyond_training", "attention_map, 13"])
 def test_the_heaviest_figures_are_light_and_carry_their_alt(figures, name):
     picture = Picture(figures[name])
     assert len(picture.png) <= LIMIT == 150_000
@@ -277,10 +312,10 @@ def test_dials_tell_turns_and_scores(figures):
 
 
 def test_the_smoothed_score_passes_through_the_middle_of_the_exact_one():
-    from llama_tutorial.viz.rotary import _score, _smooth
+    from llama_tutorial.viz.dial import score_at, smooth
     speeds, distances = inv_freq().double().numpy(), np.arange(100, 900)
-    line, spread = _smooth(speeds, distances)
-    exact = _score(speeds, distances)
+    line, spread = smooth(speeds, distances)
+    exact = score_at(speeds, distances)
     assert abs((exact - line).mean()) < 0.01
     assert 0.9 < (np.abs(exact - line) < 2 * spread).mean() < 0.99
 
@@ -291,6 +326,79 @@ def test_wavelengths_count_what_scaling_does(figures):
     assert title.startswith(f"{slow} of 32 hands")
     assert "every hand slows by 8" in alt and "by 7° at most, no longer 57°" in alt
     assert "18 hands keep their speed, 14 slow by 8" in alt
+
+
+def test_two_hands_keep_their_angle(figures):
+    said = {text.get_text() for text in texts(figures["two_hands"])}
+    cosines = torch.cos(10 * inv_freq().double())
+    assert {f"{cosine:+.2f}".replace("-", "\u2212") for cosine in cosines[::4]} <= said
+    assert f"{cosines.mean():.2f}" in said and f"the mean cosine is {cosines.mean():.2f}" in figures["two_hands"].alt
+    wedges = [wedge for wedge in figures["two_hands"].findobj(Wedge)]
+    sizes = [(wedge.theta2 - wedge.theta1) % 360 for wedge in wedges]
+    turned = [math.degrees(10 * speed) % 360 for speed in inv_freq().double()[::4]]
+    assert sizes == pytest.approx(turned + turned)
+
+
+def test_distance_only_tells_the_scores(figures):
+    said = [text.get_text() for text in texts(figures["distance_only"])]
+    assert said.count(f"{math.cos(2 * math.pi * 3 / 15):.3f}") == 3 and said.count("72°") == 3
+    assert {"4", "158", "20,804"} <= set(said)
+
+
+def test_shuffled_compares_each_word_with_itself(figures):
+    said = [text.get_text() for text in texts(figures["shuffled"])]
+    assert said[0].endswith("every word hears what it heard before") and said.count("= as before") == 5
+    moved = HEARD[ORDER].clone()
+    moved[1] += 0.1                      # at the second place, where the fifth word stands
+    mixed = viz.shuffled(WORDS[:5], ORDER, HEARD, moved)
+    assert "4 of 5 words hear" in texts(mixed)[0].get_text() and mixed.alt.count("another one") == 1
+    assert f"“{WORDS[4]}” another one" in mixed.alt and f"“{WORDS[1]}” the same" in mixed.alt
+    assert "no word hears" in texts(figures["shuffled, other"])[0].get_text()
+
+
+def test_bars_of_the_wrong_pairing_are_as_high_as_the_error(figures):
+    said = {text.get_text() for text in texts(figures["two_pairings"])}
+    assert {"0.00", "0.36", "1.03", "1.18", "100 apart"} <= said
+    bars = [bar for bar in figures["two_pairings"].findobj(Rectangle) if bar.get_width() == 48]
+    assert [bar.get_height() for bar in bars] == pytest.approx([100 * error for error in WRONG_PAIRS.values()])
+
+
+def test_bases_tell_where_the_score_is_gone(figures):
+    from llama_tutorial.viz.dial import smooth
+    for theta, told in ((1e4, 5800), (5e5, 280_000)):
+        before, after = smooth(inv_freq(theta=theta).double().numpy(), np.array([told * 0.95, told * 1.05]))[0]
+        assert before > 0 > after and f"about {told:,}" in figures["bases"].alt
+    slow = [int((2 * math.pi / inv_freq(theta=theta) > longest).sum()) for theta, longest in ((1e4, 2048), (5e5, 8192))]
+    assert [f"{count} hands do not get round" in " ".join(text.get_text() for text in texts(figures["bases"]))
+            for count in slow] == [True, True]
+
+
+def test_beyond_training_counts_new_angles(figures):
+    late = int((2 * math.pi / inv_freq(theta=5e5) > 8192).sum())
+    fig = figures["beyond_training"]
+    assert f"none {late}, linear 0, llama3 0" in fig.alt and texts(fig)[0].get_text().endswith("scaled, none does")
+    raised = viz.beyond_training(inv_freq(), {"base": inv_freq(theta=2e4)}, 2048, 4)
+    new = (inv_freq() * 2048 < 2 * math.pi) & (inv_freq(theta=2e4) * 4 > inv_freq())
+    assert f"base {int(new.sum())};" in raised.alt and not texts(raised)[0].get_text().endswith("none does")
+
+
+def test_folded_pages_open_in_a_notebook_and_read_as_text(figures, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    viz.fold("guessed <?", "a < b", figures["shuffled"])
+    question = ("How much?", 3, {4: "counts twice", 5: "guesses"}, "counted & found")
+    for seed in range(9):
+        viz.quiz(question, seed=seed)
+    folded, *quizzes = (each._repr_html_() for each in shown)
+    assert "<pre>a &lt; b</pre>" in folded and f'alt="{figures["shuffled"].alt}"' in folded
+    assert folded.startswith("<details><summary") and "guessed &lt;?" in folded
+    assert repr(shown[0]).splitlines() == ["guessed <?", "a < b", figures["shuffled"].alt]
+    asked, keys = zip(*(quiz.split("<details>") for quiz in quizzes))
+    right = [re.search(r"([abc])\) 3<", page)[1] for page in asked]
+    assert all(f"✓ {letter}) counted &amp; found<" in key for letter, key in zip(right, keys))
+    assert set(right) == set("abc") and "twice" not in "".join(asked) and "   answer: ✓" in repr(shown[1])
+    with pytest.raises(ValueError, match="read otherwise"):
+        viz.quiz(("How much?", 3, {"3": "the same"}, ""))
 
 
 def test_frequencies_count_fast_and_slow_columns(figures):
@@ -413,6 +521,12 @@ def test_bars_of_the_loss_are_as_deep_as_the_surprise(figures):
     (lambda: viz.wavelengths(inv_freq(), {}), "1 to 4 ways"),
     (lambda: viz.wavelengths(inv_freq(), {"half": inv_freq()[:16]}), "32 hands"),
     (lambda: viz.frequencies(*rotation(8), position=8), "a row for position 8"),
+    (lambda: viz.two_hands(inv_freq(), apart=((3, 0), (9, 5))), "equally far"),
+    (lambda: viz.distance_only(PLACES, clock_hands(), with_index()[:2]), "place two dim"),
+    (lambda: viz.shuffled(WORDS[:5], [0, 0, 1, 2, 3], HEARD, HEARD), "an order of them"),
+    (lambda: viz.two_pairings(WRONG_PAIRS, inv_freq()), "2 to 4 angles"),
+    (lambda: viz.bases({10_000: inv_freq()}, {10_000: 2048}), "two bases"),
+    (lambda: viz.beyond_training(inv_freq(), {"half": inv_freq()[:16]}), "32 hands"),
     (lambda: viz.attention_map(attention(2, 2, 5, 5), WORDS[:5]), "query key"),
     (lambda: viz.attention_map(attention(5, 5), WORDS[:4]), "one token per key"),
     (lambda: viz.attention_map(attention(65, 65), WORDS * 5), "at most 64 tokens"),

@@ -7,12 +7,16 @@ from types import ModuleType
 _HOME = {                                # name → the file that defines it; one a line, sorted
     "attention_html": "attention",
     "attention_map": "attention",
+    "bases": "stretch",
+    "beyond_training": "stretch",
     "cache_times": "generation",
     "canvas": "canvas",
     "chips": "tokens",
     "dials": "rotary",
+    "distance_only": "rotary",
     "draw_pattern": "pattern",
     "exam_splits": "tokens",
+    "fold": "fold",
     "frequencies": "rotary",
     "gate_doors": "mlp",
     "layer_gradients": "residual",
@@ -22,6 +26,7 @@ _HOME = {                                # name → the file that defines it; on
     "model_area": "model",
     "narrate": "narrate",
     "norm_circle": "norm",
+    "quiz": "fold",
     "recomputed": "generation",
     "residual_road": "residual",
     "ropes": "attention",
@@ -29,9 +34,12 @@ _HOME = {                                # name → the file that defines it; on
     "sampling_strips": "generation",
     "save": "show",
     "show": "show",
+    "shuffled": "pairing",
     "stream_growth": "norm",
     "tower": "tokens",
-    "wavelengths": "rotary",
+    "two_hands": "rotary",
+    "two_pairings": "pairing",
+    "wavelengths": "stretch",
 }
 
 __all__ = sorted(_HOME)

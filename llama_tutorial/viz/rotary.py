@@ -1,17 +1,18 @@
-"""Figures of the rotary embedding: its dials, what scaling does to them, the table of their readings."""
+"""Figures of the rotary embedding: its dials, their two hands, the table of their readings, distance alone."""
 
 import numpy as np
 
 from .canvas import (
     BLUE,
     FAINT,
-    GREEN,
     GREY,
     HUES,
     INK,
     RED,
+    RIGHT,
     SIGNED,
     WHITE,
+    WRONG,
     Scale,
     canvas,
     dark,
@@ -20,8 +21,7 @@ from .canvas import (
     signed,
     tint,
 )
-
-TURN = 2 * np.pi
+from .dial import TURN, columns, pair_of_hands, rounded, score_at, sector, smooth, speeds_of
 
 
 def dials(inv_freq, positions=(0, 1, 10, 100), pairs=8):
@@ -29,35 +29,28 @@ def dials(inv_freq, positions=(0, 1, 10, 100), pairs=8):
 
     `inv_freq` (pair): radians per token, fastest first; at most `pairs` of them are drawn, evenly picked.
     """
-    speeds = _speeds(inv_freq)
+    speeds = speeds_of(inv_freq)
     if not 2 <= pairs <= 8 or not 1 <= len(positions) <= 6 or min(positions) < 0:
         raise ValueError("dials draws 2 to 8 pairs at 1 to 6 positions from 0 on, "
                          f"got pairs={pairs}, positions={tuple(positions)}: draw fewer, or two figures")
     some = speeds[:: max(1, len(speeds) // pairs)][:pairs]
     turns, bottom = TURN / some, 110 + 80 * len(positions)
-    ends = f"{_count(turns[0])} to {_count(turns[-1])}"
+    ends = f"{rounded(turns[0])} to {rounded(turns[-1])}"
     c = canvas(bottom + 372,
                f"Fast hands tell neighbours apart, slow hands tell far from near: {ends} tokens a turn",
                f"One dial per pair of numbers ({len(some)} of a head’s {len(speeds)}). "
                "Shaded: how far its hand has turned since position 0 (+1: after one turn).")
-    xs = _columns(turns)
-    _faces(c, xs, some, positions, [_score(speeds, p) for p in positions])
+    xs = columns(turns)
+    _faces(c, xs, some, positions, [score_at(speeds, p) for p in positions])
     c.say(84, bottom + 46, "tokens for\none turn", color=GREY, ha="right", va="center", linespacing=1.35)
     size = 13 if turns[-1] < 1e5 else 11
     for x, turn, hue in zip(xs, turns, HUES):
-        c.say(x, bottom + 50, _count(turn), size, dark(hue), "center", weight="bold")
+        c.say(x, bottom + 50, rounded(turn), size, dark(hue), "center", weight="bold")
     _score_curve(c, speeds, turns, xs, positions, bottom + 64)
-    scores = ", ".join(f"{_score(speeds, p):.2f} at {p:,}" for p in positions)
+    scores = ", ".join(f"{score_at(speeds, p):.2f} at {p:,}" for p in positions)
     return c.done(f"Dials of {len(some)} of {len(speeds)} rotary pairs at {len(positions)} positions, whose "
                   f"hands need {ends} tokens for one turn; the score of a word with itself at position 0 is "
                   f"{scores}.")
-
-
-def _columns(turns):
-    """Where the dials stand: 94 pixels apart, farther where there is room, but so that distance 1 fits."""
-    decades = np.log10(turns[-1] / turns[0]) / (len(turns) - 1)
-    apart = max(94, min(658 / (len(turns) - 1), 150 * decades / np.log10(turns[0])))
-    return 200 + apart * np.arange(len(turns))
 
 
 def _faces(c, xs, speeds, positions, scores):
@@ -84,18 +77,19 @@ def _score_curve(c, speeds, turns, xs, positions, top):
     decade = column(10) - column(1)
     start, end = 1.0 if column(1) > 49 else 10 ** ((50 - column(1)) / decade), 1.5 * turns[-1]
     ds, whole = np.geomspace(start, end, 400), np.arange(np.ceil(start), min(end, decade * 2.6))
-    line, spread = _smooth(speeds, ds)
+    line, spread = smooth(speeds, ds)
     x = Scale((start, end), (column(start), column(end)), log=True)
-    lowest = min(-0.3, (line - 2 * spread).min(), _score(speeds, whole).min())
+    lowest = min(-0.3, (line - 2 * spread).min(), score_at(speeds, whole).min())
     y = Scale((1, lowest), (top + 42, top + 252))
     c.band(x(ds), y(line - 2 * spread), y(line + 2 * spread), tint(BLUE, 0.86))
     for place, turn, hue in zip(xs, turns, HUES):
         c.rope(place, top, x(turn), top + 254, 1.4, tint(hue, 0.35), dash=(2, 2.4))
     for first in range(0, len(whole) - 1, max(1, len(whole) // 24)):   # the exact score, fading as it blurs
         part = whole[first : first + max(1, len(whole) // 24) + 1]
-        c.curve(x(part), y(_score(speeds, part)), tint(INK, 0.45), 1.3, alpha=1 - first / len(whole))
+        c.curve(x(part), y(score_at(speeds, part)), tint(INK, 0.45), 1.3, alpha=1 - first / len(whole))
     c.line(x.pixels[0], y(0), x.pixels[1], y(0), GREY)
     c.curve(x(ds), y(line), INK, 3.4, cap="round")
+    c.bar(978 - 560, top + 24, 560, 54, WHITE)
     for value in (0, 0.5, 1):
         c.say(x.pixels[0] - 11, y(value), f"{value:g}", 9.5, GREY, "right", "center_baseline")
     c.say(978, top + 44, "Score of a word with itself, some tokens on", 11, ha="right", halo=WHITE)
@@ -103,81 +97,109 @@ def _score_curve(c, speeds, turns, xs, positions, top):
           "ripples", 9.5, GREY, "right", halo=WHITE)
     for position in positions:
         if start <= position <= end:
-            score = _score(speeds, position)
+            score = score_at(speeds, position)
             c.ring(x(position), y(score), 5.5, px=2.4)
             c.say(x(position) + 10, y(score) - 8, f"{score:.2f}", 9.5, halo=WHITE)
     c.axis(x, top + 258, 10 ** np.arange(np.ceil(np.log10(start)), np.log10(end)), label="tokens apart")
 
+def two_hands(inv_freq, apart=((10, 0), (100, 90)), pairs=8):
+    """The hands of a query and of a key on each dial, for pairs of positions (query, key) equally far apart.
 
-def wavelengths(inv_freq, scaled, trained=8192, factor=8):
-    """What each way of scaling does to every hand: threads from its tokens per turn before to those after.
-
-    `inv_freq` (pair) before; `scaled` maps a name to the inv_freq (pair) after; the model was trained on
-    `trained` tokens and now reads `factor` times as many.
+    `inv_freq` (pair): radians per token, fastest first. Under each dial the cosine of the angle between its
+    hands; the mean over all pairs is the score of a word with itself.
     """
-    before, after = _speeds(inv_freq), {name: _speeds(each) for name, each in scaled.items()}
-    if not 1 <= len(after) <= 4 or any(len(each) != len(before) for each in after.values()):
-        got = {name: len(each) for name, each in after.items()}
-        raise ValueError(f"wavelengths draws 1 to 4 ways of scaling, each of inv_freq's {len(before)} hands, "
-                         f"got {got}: scale the inv_freq that you pass")
-    late = int((TURN / before > trained).sum())
-    c = canvas(160 + 168 * len(after),
-               f"{late} of {len(before)} hands never finish a turn in training; scaling should slow those "
-               "and spare the rest",
-               "A dot per pair, at the tokens it needs for one turn; filled: it turns at least once within "
-               "the bar’s length.")
-    slowest = max((TURN / each).max() for each in (before, *after.values()))
-    x = Scale((TURN / before[0], slowest * 1.2), (236, 970), log=True)
-    said = [f"{name}: {_scaling_panel(c, x, 120 + 168 * row, name, before, each, trained, factor)}"
-            for row, (name, each) in enumerate(after.items())]
-    ticks = 10.0 ** np.arange(1, np.floor(np.log10(slowest)) + 1)
-    labels = [f"{tick / 1e6:g} million" if tick >= 1e6 else f"{tick:,.0f}" for tick in ticks]
-    c.axis(x, c.height - 46, ticks, labels)
-    c.say(26, c.height - 27, "tokens for one turn", color=GREY)
-    return c.done(f"Tokens that {len(before)} hands need for one turn, before and after scaling from "
-                  f"{trained:,} to {trained * factor:,} tokens: {'; '.join(said)}.")
+    speeds, gaps = speeds_of(inv_freq), {query - key for query, key in apart}
+    if not 2 <= pairs <= 8 or not 1 <= len(apart) <= 4 or len(gaps) != 1 or min(gaps) <= 0:
+        raise ValueError("two_hands draws 2 to 8 pairs for 1 to 4 (query, key), the query ahead, all equally far "
+                         f"apart, got pairs={pairs}, apart={apart}: choose other positions")
+    some, (gap,), bottom = speeds[:: max(1, len(speeds) // pairs)][:pairs], gaps, 104 + 112 * len(apart)
+    c = canvas(bottom + 116, f"{gap} tokens apart, the same angles between the hands wherever it happens",
+               f"Black: the query’s hand. Hollow: the key’s. Shaded: {gap} tokens’ worth of turning (paler beneath: "
+               "whole turns).")
+    xs = 178 + 104 * np.arange(len(some))
+    for row, (query, key) in enumerate(apart):
+        y = 152 + 112 * row
+        c.run(26, y - 8, [("query at ", GREY), (f"{query}", INK, "bold")])
+        c.run(26, y + 14, [("key at ", GREY), (f"{key}", INK, "bold")])
+        for x, speed, hue in zip(xs, some, HUES):
+            pair_of_hands(c, x, y, 43, query * speed, key * speed, hue)
+    cosines, mean = np.cos(gap * some), score_at(speeds, gap)
+    for y, name, values, size in ((bottom + 26, "cosine", [f"{value:+.2f}" for value in cosines], 13),
+                                  (bottom + 48, "a turn in", [rounded(TURN / speed) for speed in some], 10)):
+        c.say(26, y, name, color=GREY)
+        for x, text, hue in zip(xs, values, HUES):
+            c.say(x, y, text.replace("-", "−"), size, dark(hue) if size > 10 else GREY, "center",
+                  weight="bold" if size > 10 else "normal", mono=size > 10)
+    end = c.run(xs[0] - 43, bottom + 92, [(f"The mean cosine of all {len(speeds)} dials, the score of a word with "
+                                           f"itself {gap} tokens on:  ", INK)], 11.5)
+    c.say(end, bottom + 92, f"{mean:.2f}", 16, weight="bold", mono=True)
+    return c.done(f"Dials of {len(some)} of {len(speeds)} pairs with a query’s and a key’s hand, at the positions "
+                  f"{', '.join(map(str, apart))}: each dial’s angle is the same in every row; the mean cosine "
+                  f"is {mean:.2f}.")
 
 
-def _scaling_panel(c, x, y, name, before, after, trained, factor):
-    """One way of scaling: dots before above, dots after below; returns its verdict in words."""
-    ratio, below = before / after, y + 80
-    kept, full = ratio < 1.001, np.abs(ratio / factor - 1) < 0.001
-    hue, words = GREEN if kept.any() else RED, _verdict(before, after, kept, full)
-    c.say(26, y + 12, name, 12, dark(hue), weight="bold")
-    c.say(26, y + 24, "\n".join(words), 10, GREY, va="top", linespacing=1.4)
-    for row in (y, below):
-        c.line(x.pixels[0], row, x.pixels[1], row, FAINT)
-    between = int((~kept & ~full).sum())
-    if kept.any() and full.any() and between:
-        low, high = TURN / before[kept].min(), TURN / before[full].max()
-        c.ribbon((x(low), x(high)), y, (x(low), x(high * factor)), below, tint(GREY, 0.88))
-        ends = np.array([low, low, high * factor, high * factor])
-        c.curve(x(ends), below + np.array([10, 15, 15, 10]), GREY, 1.2)
-        c.say(x(trained * factor) - 14, below + 32, f"a gap with {_hands(between)}", 10, GREY, "right")
-    for first, second in zip(x(TURN / before), x(TURN / after)):
-        c.rope(first, y, second, below, 1.6, tint(hue, 0.35), plumb=8)
-    for speeds, row, length, color in ((before, y, trained, BLUE), (after, below, trained * factor, hue)):
-        for turn in TURN / speeds:
-            c.ring(x(turn), row, 4.2, color, 1.8, color if turn <= length else WHITE)
-        c.line(x(length), row - 13, x(length), row + 13, INK, 3)
-    c.say(x(trained), y - 19, f"trained on {trained:,}", 10, ha="center")
-    c.say(x(trained * factor) + 8, below + 32, f"now reading {trained * factor:,}", 10)
-    return " ".join(words)
+def distance_only(places, turned, added):
+    """A word as query and as key, a few times equally far apart: turned by its position, and with it added.
+
+    `places`: pairs (query, key) of positions; `turned` and `added` (place two dim): at each place the query's and
+    the key's vector of two numbers, up and right. The scores are their dot products.
+    """
+    turned, added = numbers(turned), numbers(added)
+    if not turned.shape == added.shape == (len(places), 2, 2) or not 1 <= len(places) <= 3:
+        raise ValueError("distance_only draws 1 to 3 places with tensors (place two dim) of 2 vectors of 2 numbers, "
+                         f"got {len(places)} places, {turned.shape} and {added.shape}: stack query and key")
+    gap, lengths = places[0][0] - places[0][1], np.hypot(*turned[0].T)
+    scores = [[float(query @ key) for query, key in each] for each in (turned, added)]
+    c = canvas(398, f"Words {gap} apart score the same everywhere if the position turns them, not if it is added",
+               "One word twice, as query (black) and as key (hollow tip), at the positions m and n above each picture.")
+    c.line(506, 92, 506, 376, FAINT, 1.4)
+    for left, hue, title in ((26, RIGHT, "✓ the position turns the word"), (532, WRONG, "✗ the position is added")):
+        c.say(left, 106, title, 12, dark(hue), weight="bold")
+    for i, (m, n) in enumerate(places):
+        for left, hue, score in ((26, RIGHT, f"{scores[0][i]:.3f}"), (532, WRONG, f"{scores[1][i]:,.0f}")):
+            x = left + 72 + 150 * i
+            c.say(x, 140, f"m={m} n={n}", 10, GREY, "center", mono=True)
+            c.say(x, 338, score, 17, dark(hue), "center", weight="bold", mono=True)
+        _turned(c, 98 + 150 * i, 232, 62, *turned[i])
+        _added(c, 604 + 150 * i, 226, 60, *added[i], lengths.max())
+    c.say(26, 372, "the angle is the same, and so is the score", color=GREY)
+    c.say(532, 372, "disc: the word’s own length, drowned by the index", color=GREY)
+    said = [", ".join(f"{score:,.3f}".rstrip("0").rstrip(".") for score in row) for row in scores]
+    return c.done(f"A word as query and as key at {', '.join(map(str, places))}: turned by its position it scores "
+                  f"{said[0]}; with the position added it scores {said[1]}.")
 
 
-def _verdict(before, after, kept, full):
-    """What became of the hands, in two or three short lines."""
-    ratio, between = before / after, ~kept & ~full
-    if not kept.any():
-        old, new = (f"{np.degrees(speeds.max()):.0f}°" for speeds in (before, after))
-        return (f"every hand slows by {ratio.min():.3g}: two", f"neighbours now differ by {new}",
-                f"at most, no longer {old}")
-    lines = [f"{_hands(kept.sum())} {'keeps its' if kept.sum() == 1 else 'keep their'} speed"]
-    if between.any():
-        lines.append(f"{between.sum()} slow by {ratio[between].min():.2g} to {ratio[between].max():.2g}")
-    if full.any():
-        lines.append(f"{full.sum()} slow by {ratio[full].mean():.3g}")
-    return tuple(", ".join(lines).replace(", ", ",|").split("|"))
+def _turned(c, x, y, r, query, key):
+    """One picture of the left half of `distance_only`: two arrows in a dial and the angle between them."""
+    ahead, behind = (np.arctan2(hand[1], hand[0]) for hand in (query, key))
+    gap = (ahead - behind) % TURN
+    sector(c, x, y, r, behind, gap, tint(BLUE, 0.66))
+    c.ring(x, y, r, tint(BLUE, 0.3), 1.8, None)
+    c.line(x, y - r, x, y - 0.86 * r, GREY, 1.2)
+    for hand, hollow in ((key, True), (query, False)):
+        _arrow(c, x, y, r * 0.97 * hand / np.hypot(*hand), BLUE if hollow else INK, hollow)
+    middle = behind + gap / 2
+    c.say(x + 0.56 * r * np.sin(middle), y - 0.56 * r * np.cos(middle), f"{np.degrees(gap):.0f}°", 10, dark(BLUE),
+          "center", "center_baseline")
+
+
+def _added(c, x, y, r, query, key, length):
+    """One picture of the right half of `distance_only`: two arrows as long as the picture allows, and the disc."""
+    scale = 2 * r / max(np.hypot(*query), np.hypot(*key))
+    x, y = x - 0.7 * r, y + 0.9 * r
+    c.ring(x, y, max(2.2, scale * length), tint(BLUE, 0.3), 1.2, tint(BLUE, 0.8))
+    for hand, hollow in ((query, False), (key, True)):
+        _arrow(c, x, y, scale * hand, RED if hollow else INK, hollow)
+
+
+def _arrow(c, x, y, hand, color, hollow):
+    """An arrow from (x, y) by `hand` = (up, right) pixels, its head hollow for a key."""
+    up, right = hand
+    c.arrow(x, y, x + right, y - up, color, 3.4 if hollow else 4.2, head=16)
+    if hollow:
+        back = np.array([right, -up]) / np.hypot(up, right)
+        c.arrow(*(np.array([x + right, y - up]) - 12 * back), *(np.array([x + right, y - up]) - 4.4 * back), WHITE,
+                0.1, head=8)
 
 
 def frequencies(cos, sin, position=10):
@@ -219,7 +241,7 @@ def _table(c, left, top, table, angles, turns, position):
         c.line(x, top - 46, x, top - 7, hue, 1.6)
         c.bar(x - flag / 2, top - 7, flag, 6, hue)
         c.dial(x, 156, 22, angles[column], hue, face, px=2.4, hand=on(face))
-        c.say(x, 196, _count(turns[column]), 9.5, dark(hue), "center", weight="bold")
+        c.say(x, 196, rounded(turns[column]), 9.5, dark(hue), "center", weight="bold")
     c.bar(left - 1, top + position * high - 1, 418, high + 2, None, edge=INK, px=1.6)
     for row in {0, position, seq - 1}:
         c.say(left - 9, top + (row + 0.5) * high, f"{row}", 9.5, INK, "right", "center_baseline",
@@ -233,41 +255,6 @@ def _table(c, left, top, table, angles, turns, position):
             c.say(edge, top + 408, words, 10, GREY, "left" if out > 0 else "right")
 
 
-def _speeds(inv_freq):
-    """inv_freq as an array, checked: one axis of at least two speeds below half a turn per token."""
-    speeds = numbers(inv_freq)
-    if speeds.ndim != 1 or len(speeds) < 2 or not ((speeds > 0) & (speeds < np.pi)).all():
-        raise ValueError("inv_freq has one axis (pair) of at least two speeds between 0 and π radians per "
-                         f"token, got shape {speeds.shape}: pass rotary.inv_freq as it is")
-    return speeds
-
-
-def _score(speeds, distance):
-    """The mean of the cosines of all hands, some tokens apart."""
-    return np.cos(np.multiply.outer(distance, speeds)).mean(-1)
-
-
-def _smooth(speeds, distances, width=0.3):
-    """The score averaged over a bell of distances, 30 % wide, and how far it scatters there about its trend.
-
-    With d·(1 + 0.3 z), z normal, every mean has a closed form; the trend is the best straight line in z.
-    """
-    angle = np.multiply.outer(distances, speeds)
-    wide = np.square(width * angle)
-    mean = np.cos(angle) * np.exp(-wide / 2)
-    square = (1 + np.cos(2 * angle) * np.exp(-2 * wide)) / 2
-    trend = wide * np.square(np.sin(angle)) * np.exp(-wide)
-    return mean.mean(-1), np.sqrt((square - np.square(mean) - trend).clip(0).sum(-1)) / len(speeds)
-
-
 def _ends(turns, seq):
     """How many hands go round at least twice in `seq` positions, how many stay within an eighth of a turn."""
     return int((turns * 2 <= seq - 1).sum()), int((turns >= 8 * (seq - 1)).sum())
-
-
-def _count(value):
-    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
-
-
-def _hands(count):
-    return f"{count} hand" if count == 1 else f"{count} hands"
