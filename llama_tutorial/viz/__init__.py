@@ -27,6 +27,7 @@ _HOME = {                                # name → the file that defines it; on
     "narrate": "narrate",
     "norm_circle": "norm",
     "one_query": "rope",
+    "quiz": "quiz",
     "recomputed": "generation",
     "residual_road": "residual",
     "root_dim": "scores",
