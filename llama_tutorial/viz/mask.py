@@ -44,8 +44,9 @@ def leak(changes, tokens, place, new):
     clean = not down[:place].any()
     c.say(xs[0] - 27, 452, "Exactly 0 before the edit:\nno later word can reach back." if clean else
           "Not 0 before the edit:\nthis one leaks as well.", 11, dark(BLUE), va="top", linespacing=1.5)
-    c.say(xs[place] + pitch / 2 + 12, 452, "From the edit on,\nguesses may change.", 11, dark(BLUE), va="top",
-          linespacing=1.5)
+    if place < len(words) - 2:
+        c.say(xs[place] + pitch / 2 + 12, 452, "From the edit on,\nguesses may change.", 11, dark(BLUE), va="top",
+              linespacing=1.5)
     told = "; ".join(f"{name}: {', '.join(map(_amount, each))}" for name, each in ((bad, up), (good, down)))
     return c.done(f"How far the guesses at {len(words)} words move when word {place}, “{words[place]}”, becomes "
                   f"“{new}”; {told}.")
