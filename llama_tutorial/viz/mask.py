@@ -31,13 +31,7 @@ def leak(changes, tokens, place, new):
             c.say(x, base + way * (value * scale + 9), _amount(value), 11, dark(hue), "center",
                   "bottom" if way < 0 else "top", "bold" if value in (0, up.max()) else "normal")
         c.line(112, base, 976, base, INK, 1.4)
-    for i, (x, word) in enumerate(zip(xs, words)):
-        gone = i == place
-        c.say(x, 349, word, 11, tint(GREY, 0.3) if gone else INK, "center", weight="bold", mono=True)
-        c.say(x, 376, new if gone else f"{i}", 11 if gone else 10, dark(PURPLE) if gone else GREY, "center",
-              weight="bold" if gone else "normal", mono=gone)
-    half = c.measure(words[place], 11, "bold", True) / 2 + 3
-    c.line(xs[place] - half, 345, xs[place] + half, 345, dark(PURPLE), 2)
+    _edited(c, xs, words, place, new)
     if up[: place - 1].max(initial=0) < 0.5 * moved and moved * scale > 90 and place > 2:
         c.say(xs[place - 1] - 40, 326 - moved * scale + 16, f"Word {place - 1} must guess word {place}.\n"
               "Here it has read it.", 11, dark(RED), "right", va="top", linespacing=1.5)
@@ -50,6 +44,17 @@ def leak(changes, tokens, place, new):
     told = "; ".join(f"{name}: {', '.join(map(_amount, each))}" for name, each in ((bad, up), (good, down)))
     return c.done(f"How far the guesses at {len(words)} words move when word {place}, “{words[place]}”, becomes "
                   f"“{new}”; {told}.")
+
+
+def _edited(c, xs, words, place, new):
+    """The words between the two rows of bars with their numbers, one struck out for the new one."""
+    for i, (x, word) in enumerate(zip(xs, words)):
+        gone = i == place
+        c.say(x, 349, word, 11, tint(GREY, 0.3) if gone else INK, "center", weight="bold", mono=True)
+        c.say(x, 376, new if gone else f"{i}", 11 if gone else 10, dark(PURPLE) if gone else GREY, "center",
+              weight="bold" if gone else "normal", mono=gone)
+    half = c.measure(words[place], 11, "bold", True) / 2 + 3
+    c.line(xs[place] - half, 345, xs[place] + half, 345, dark(PURPLE), 2)
 
 
 def _amount(value):
