@@ -108,6 +108,23 @@ def topics(start, end):
 MOVED = {"x": torch.arange(8) - 3.0, "10 · x": 10 * torch.arange(8) - 30.0, "x + 5": torch.arange(8) + 2.0}
 LLAMA = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "head_dim": 64,
          "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
+VALUES = torch.tensor([(0, 1), (3, 1), (2, 2), (0, 2), (1, 3)]).float()
+LEAK = {"no mask": [0, 0, 0.0004, 3.454, 15.06, 2.2, 0, 0], "a mask": [0, 0, 0, 0, 0, 5.04, 0.002, 0]}
+LARGE = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
+
+
+def fillings(query, count=5):
+    """A row of scores after each of three ways to forbid, and its weights."""
+    scores, later = torch.linspace(2, -1, count), torch.arange(count) > query
+    with_0, with_inf = (scores.masked_fill(later, fill) for fill in (0, -math.inf))
+    return {"fill with 0": (with_0, with_0.softmax(0)), "0 after the softmax": (scores, scores.softmax(0) * ~later),
+            "fill with −∞": (with_inf, with_inf.softmax(0))}
+
+
+def random_scores(*dims):
+    draw = torch.Generator().manual_seed(7)
+    return {dim: (torch.randn(200, dim, generator=draw)[:, None] * torch.randn(200, 16, dim, generator=draw)).sum(-1)
+            for dim in dims}
 
 
 PLACES = [(3, 0), (10, 7), (103, 100)]
@@ -163,6 +180,19 @@ FIGURES = {
     "attention_map, heads, all": lambda: viz.attention_map(attention(3, 5, 7, causal=False), WORDS[:7]),
     "ropes": lambda: viz.ropes(attention(5, 5), WORDS[:5], highlight=3),
     "ropes, one": lambda: viz.ropes(torch.ones(1, 1), ["dog"]),
+    "one_query": lambda: viz.one_query(attention(5, 5)[3], VALUES, WORDS[:5], query=3),
+    "one_query, last": lambda: viz.one_query([0.3, 0.7], [[2.5], [0]], ["a", "b"]),
+    "leak": lambda: viz.leak(LEAK, WORDS[:8], 5, "because"),
+    "leak, both": lambda: viz.leak({"one": [0.004, 3, 1], "two": [0.0002, 2, 5]}, WORDS[:3], 2, "x"),
+    "fills": lambda: viz.fills(fillings(1), WORDS[:5], 1),
+    "fills, eight": lambda: viz.fills(fillings(3, 8), WORDS[:8], 3),
+    "root_dim": lambda: viz.root_dim(random_scores(4, 64, 1024)),
+    "root_dim, one": lambda: viz.root_dim(random_scores(7)),
+    "shelves": lambda: viz.shelves({"135M": LLAMA, "8B": LARGE}),
+    "shelves, even": lambda: viz.shelves(
+        {"tiny": LLAMA | {"num_attention_heads": 4, "num_key_value_heads": 2}}, tokens=100, bytes_each=4),
+    "done_again": lambda: viz.done_again(attention(100, 100)[:99, :99], attention(100, 100)),
+    "done_again, three": lambda: viz.done_again(attention(3, 3)[:2, :2], attention(3, 3)),
     "residual_road": lambda: viz.residual_road(*a_stack(6)),
     "residual_road, one layer": lambda: viz.residual_road(*a_stack(1, size=3.0)),
     "layer_gradients": lambda: viz.layer_gradients(gradients(("none", 0.2), ("post", 0.01), ("pre", 0))),
@@ -443,6 +473,65 @@ def test_ropes_are_as_thick_as_the_weights(figures):
     assert f"by {weights[3].max():.2f}" in texts(figures["ropes"])[0].get_text()
 
 
+def test_one_query_adds_up_what_its_ropes_bring(figures):
+    weights, fig = attention(5, 5)[3], figures["one_query"]
+    said = [text.get_text() for text in texts(fig)]
+    best, answer = WORDS[int(weights.argmax())], weights @ VALUES
+    assert said[0] == f"“its” asks, and “{best}” answers loudest, with weight {weights.max():.2f}"
+    assert {f"{part:.2f}" for part in answer} < set(said) and f"({answer[0]:.2f}, {answer[1]:.2f})" in fig.alt
+    paths = [patch.get_linewidth() / 0.72 / 130 for patch in fig.axes[0].patches if not patch.get_fill()]
+    assert paths == pytest.approx([float(weight) for weight in weights[:4] for _ in range(2)], abs=1e-6)
+    assert "not yet said:\nno rope" in said
+    assert "not yet said:\nno rope" not in [text.get_text() for text in texts(figures["one_query, last"])]
+
+
+def test_the_leak_tells_exact_zeros_from_small_numbers(figures):
+    said = [text.get_text() for text in texts(figures["leak"])]
+    assert said[0] == "Change word 5, and the guess before it moves: by 15.06 with no mask, by 0 with a mask"
+    assert said.count("<0.001") == 1 and said.count("0.002") == 1 and said.count("3.45") == 1
+    assert any(text.startswith("Exactly 0 before the edit") for text in said)
+    assert any(text.startswith("Not 0 before the edit") for text in map(Text.get_text, texts(figures["leak, both"])))
+    bars = [bar.get_height() for bar in figures["leak"].axes[0].patches if getattr(bar, "get_width", float)() == 54]
+    assert bars[4] / bars[8 + 5] == pytest.approx(15.06 / 5.04)
+
+
+def test_each_filling_gets_its_verdict(figures):
+    ways, fig = fillings(1), figures["fills"]
+    future = ways["fill with 0"][1][2:].sum()
+    row = ways["0 after the softmax"][1].sum()
+    assert f"“dog” gives {future:.0%} to words not yet said" in texts(fig)[0].get_text()
+    said = [text.get_text() for text in texts(fig)]
+    assert {f"✗ {future:.0%} lies in the future", f"✗ the row adds up to {row:.2f}, not 1",
+            "✓ all weight lies in the past"} <= set(said)
+    assert said.count("−∞") == 3
+
+
+def test_undivided_scores_pick_one_key(figures):
+    scores = random_scores(4, 64, 1024)
+    for dim, part in scores.items():
+        for name, by in (("q · k", 1), ("q · k / √dim", dim**0.5)):
+            weights = (part / by).double().softmax(-1)
+            like = torch.exp(-(weights * weights.clamp(1e-300).log()).sum(-1).mean())
+            told = f"{name} at {dim:,}: best key {weights.amax(-1).mean():.2f}, like {like:.1f} keys"
+            assert told in figures["root_dim"].alt
+
+
+def test_shelves_weigh_keys_and_values(figures):
+    said = {text.get_text() for text in texts(figures["shelves"])}
+    assert {"69,120 B", "23,040 B", "7,680 B", "524,288 B", "131,072 B", "16,384 B", "540 MiB", "1 GiB"} <= said
+    assert "3 times smaller" in texts(figures["shelves"])[0].get_text()
+    assert f"{2 * 30 * 2 * 64 * 4:,} B" in {text.get_text() for text in texts(figures["shelves, even"])}
+
+
+def test_work_done_again_is_counted_from_the_weights(figures):
+    assert "4,950 of 5,050 weights" in texts(figures["done_again"])[0].get_text()
+    after = attention(10, 10)
+    before = after[:9, :9].clone()
+    before[4] = 0                        # one row of ten differs: its 5 weights are new as well
+    fig = viz.done_again(before, after)
+    assert f"{55 - 10 - 5} of 55 weights" in texts(fig)[0].get_text() and "8 of 10 keys" in fig.alt
+
+
 def test_doors_open_by_the_product_of_gate_and_offer(figures):
     x, gate, up = unit()
     lift, offer = torch.nn.functional.silu(x @ gate), x @ up
@@ -535,6 +624,14 @@ def test_bars_of_the_loss_are_as_deep_as_the_surprise(figures):
     (lambda: viz.attention_map(attention(5, 5) + 0.1, WORDS[:5]), "softmax"),
     (lambda: viz.ropes(attention(7, 7), WORDS[:7]), "at most 6 tokens"),
     (lambda: viz.attention_html(attention(5, 5), WORDS[:5], query=5), "query=5"),
+    (lambda: viz.one_query(torch.ones(4), VALUES, WORDS[:5]), "one_query takes weights"),
+    (lambda: viz.one_query(torch.ones(5), -VALUES, WORDS[:5]), "none negative"),
+    (lambda: viz.leak(LEAK, WORDS[:7], 5, "x"), "one number for 2 to 10 tokens"),
+    (lambda: viz.leak(LEAK, WORDS[:8], 0, "x"), "after the first"),
+    (lambda: viz.fills(fillings(1), WORDS[:5], 4), "not the last"),
+    (lambda: viz.root_dim({4: torch.ones(3)}), r"scores \(query key\)"),
+    (lambda: viz.shelves({"8B": LARGE}), "at most 9 query heads"),
+    (lambda: viz.done_again(attention(5, 5), attention(5, 5)), "n − 1 words and of n"),
     (lambda: viz.gate_doors(WORDS[:4], *unit()), "one hidden unit"),
     (lambda: viz.gate_doors(WORDS[:5], torch.zeros(5, 2), *unit()[1:]), "for every word"),
     (lambda: viz.chips({"bytes": [b"a"], "other": [b"b"]}), "one text"),

@@ -20,11 +20,11 @@ def fold(summary, *contents):
 def quiz(*questions, seed=0):
     """Display questions with options in an order that `seed` shuffles; each answer folds out.
 
-    A question is (text, right option, {wrong option: the mistake that gives it, …}, reason). Raises ValueError for
-    one without a wrong option, or with two options that read the same.
+    A question is (text, right option, {wrong option: the mistake that gives it, …}), and a reason if one is needed.
+    Raises ValueError for one without a wrong option, or with two options that read the same.
     """
     pages, texts, shuffle = [], [], random.Random(seed).shuffle
-    for number, (question, right, wrong, reason) in enumerate(questions, start=1):
+    for number, (question, right, wrong, *reason) in enumerate(questions, start=1):
         told = {str(option): mistake for option, mistake in wrong.items()}
         options = [str(right), *told]
         if not told or str(right) in told or len(told) != len(wrong):
@@ -33,7 +33,7 @@ def quiz(*questions, seed=0):
         shuffle(options)
         letters = dict(zip(options, "abcdefgh"))
         listed = [f"{letter}) {option}" for option, letter in letters.items()]
-        answer = [f"✓ {letters[str(right)]}) {reason}"]
+        answer = [f"✓ {letters[str(right)]}) {reason[0] if reason else right}"]
         answer += sorted(f"✗ {letters[option]}) {why}" for option, why in told.items())
         lines = "<br>".join(f"&emsp;{html.escape(line)}" for line in listed)
         key = "".join(f"<div>&emsp;{html.escape(line)}</div>" for line in answer)

@@ -1,0 +1,74 @@
+"""Attention in words: shaded text to hover over, one line per head, without scripts."""
+
+import html
+
+from .canvas import printable
+from .cells import checked_weights, is_causal
+
+
+def attention_html(weights, tokens, query=-1, more=None):
+    """One line per head with the words shaded by their weight: hover for numbers, unfold for more queries.
+
+    `weights` (query key) or (head query key), queries = keys; `query` is the number of the word that asks,
+    `more` those to unfold, by default the four before it. No scripts: it survives in an untrusted notebook.
+    """
+    weights, tokens = checked_weights(weights, tokens, (2, 3))
+    weights = weights.reshape(-1, *weights.shape[-2:])
+    if weights.shape[1] != len(tokens) or not -len(tokens) <= query < len(tokens):
+        raise ValueError("attention_html needs one row per token and a query among them, got "
+                         f"{weights.shape} and query={query} for {len(tokens)} tokens: pass all rows, and a "
+                         "token's number")
+    query %= len(tokens)
+    more = range(max(0, query - 4), query) if more is None else [each % len(tokens) for each in more]
+    return HoverText(weights, [printable(token) for token in tokens], query, list(more))
+
+
+class HoverText:
+    """Attention in words: HTML for a notebook (`_repr_html_`), and one line per head as its repr."""
+
+    def __init__(self, weights, words, query, more):
+        self.weights, self.words, self.query, self.more = weights, words, query, more
+        self.most = [int(head[query].argmax()) for head in weights]
+
+    def _title(self):
+        best = max(self.most, key=lambda most: (most != self.query, self.most.count(most)))
+        how = f"in {self.most.count(best)} of {len(self.most)} heads"
+        if len(self.most) == 1:
+            how = f"with {self.weights[0, self.query, best]:.2f} of its attention"
+        return f"“{self.words[self.query]}” looks most at “{self.words[best]}” {how}"
+
+    def __repr__(self):
+        lines = [f"head {number}: {self.words[self.query]} → {self.words[most]} {head[self.query, most]:.2f}"
+                 for number, (head, most) in enumerate(zip(self.weights, self.most))]
+        return "\n".join([self._title(), *lines])
+
+    def _repr_html_(self):
+        lines = ['<div style="font-family:sans-serif;font-size:14px;line-height:2.1">'
+                 f'<div style="font-size:17px">{html.escape(self._title())}</div>'
+                 '<div style="opacity:0.7">One line is one head; framed = who asks; deeper blue = more '
+                 'weight; hover over a word for its number, ▾ unfolds.</div>']
+        names = html.escape(", ".join(self.words[query] for query in self.more))
+        hint = f'<span style="opacity:0.5;padding-left:24px">▾ {names}</span>' if self.more else ""
+        for number, head in enumerate(self.weights):
+            others = "".join(f'<div>{_NAME % ""}{self._line(head, query)}</div>' for query in self.more)
+            lines.append(f'<details><summary style="display:block;cursor:pointer">{_NAME % f"head {number}"}'
+                         f'{self._line(head, self.query)}{hint}</summary>{others}</details>')
+        return "\n".join(lines) + "</div>"
+
+    def _line(self, head, query):
+        causal, most = is_causal(head), int(head[query].argmax())
+        spans = [self._span(word, head[query, key], query, key, causal and key > query)
+                 for key, word in enumerate(self.words)]
+        return "".join(spans) + ('<span style="opacity:0.7;padding-left:12px">→ '
+                                 f'{html.escape(self.words[most])} {head[query, most]:.2f}</span>')
+
+    def _span(self, word, weight, query, key, unseen):
+        frame = "#8a8f98" if key == query else "transparent"
+        shade = "opacity:0.35" if unseen else f"background-color:rgba(23,79,148,{weight:.2f})"
+        shade += ";color:#ffffff" if weight > 0.5 else ""
+        note = "not yet said" if unseen else f"{self.words[query]} → {word}: {weight:.3f}"
+        return (f'<span title="{html.escape(note)}" style="{shade};border:2px solid {frame};'
+                f'border-radius:4px;padding:1px 5px;margin:1px">{html.escape(word)}</span>')
+
+
+_NAME = '<span style="display:inline-block;width:64px;font-weight:bold">%s</span>'
