@@ -1,0 +1,183 @@
+"""From a lesson's notebook to the student's: bodies cut out, hints and checks put in."""
+
+import ast
+import hashlib
+import re
+from html import escape
+
+from ..cut import cut, functions, leaks
+from .texts import Exercise
+
+HERE = "llama_tutorial"
+YOURS = "my_llama"
+LAST_WORDS = re.compile(r"^## (to )?remember|^## three sentences", re.IGNORECASE | re.MULTILINE)
+
+
+# ------------------------------------------------------------------------------------------------ what is marked
+
+
+def is_exported(cell: dict) -> bool:
+    """Whether a cell goes into the package."""
+    nbdev = cell.get("metadata", {}).get("nbdev", {})
+    return cell["cell_type"] == "code" and ("export" in nbdev or bool(re.match(r"#\s*\|\s*export", cell["source"])))
+
+
+def marked(notebook: dict, exercises) -> dict[int, list[Exercise]]:
+    """The exercises to cut from each cell, by the cell's place: those that its metadata names under `exercise`.
+
+    A lesson without any such mark is cut where its exported cells define what the exercises of kind "implement" are
+    named after. Raises ValueError for a mark without a text or on a cell that is not exported, for an exercise that
+    no exported cell defines, and for a text without a mark in a lesson that has marks.
+    """
+    texts = {exercise.name: exercise for exercise in exercises if exercise.kind == "implement"}
+    cells = notebook["cells"]
+    marks = {place: list(cell["metadata"]["exercise"]) for place, cell in enumerate(cells) if _mark(cell)}
+    if not marks:
+        for place, cell in enumerate(cells):
+            if is_exported(cell):
+                names = [name for name in functions(cell["source"]) if name in texts]
+                marks |= {place: names} if names else {}
+    named = [name for names in marks.values() for name in names]
+    for place, names in marks.items():
+        if not is_exported(cells[place]):
+            raise ValueError(f"the cell with the mark exercise={names} is not exported: mark the cell that is")
+        unknown = [name for name in names if name not in texts]
+        if unknown:
+            raise ValueError(f"exercise={unknown[0]!r} has no text: write one in classroom/exercises")
+    for name in texts:
+        if named.count(name) != 1:
+            told = "more than one exported cell defines" if name in named else "no exported cell defines or marks"
+            raise ValueError(f"{told} {name}, of which there is an exercise")
+    return {place: [texts[name] for name in names] for place, names in marks.items()}
+
+
+def _mark(cell: dict):
+    return cell["cell_type"] == "code" and cell.get("metadata", {}).get("exercise")
+
+
+# ------------------------------------------------------------------------------------------------ the student's copy
+
+
+def student_notebook(notebook: dict, lesson: str, exercises, homes) -> dict:
+    """The exercise notebook of a lesson; `homes` tells in which module of ours each public name is defined.
+
+    Raises ValueError where something cannot be cut, or where a line that was cut out still stands on the page.
+    """
+    places = marked(notebook, exercises)
+    cells, removed = [], []
+    for place, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] != "code":
+            cells.append(_markdown(cell["source"], cell.get("metadata", {})))
+            continue
+        source = re.sub(r"\A(\s*#\s*\|[^\n]*\n)+", "", cell["source"])
+        here = places.get(place, [])
+        if here:
+            result = cut(source, {exercise.name: exercise.task for exercise in here})
+            source, removed = result.source, [*removed, *result.removed]
+            cells.append(_markdown(sheet(here), {"exercise": "text"}))
+        metadata = {key: cell["metadata"][key] for key in ("tags", "jupyter") if key in cell.get("metadata", {})}
+        cells.append(_code(to_my_package(source, homes), metadata))
+        if here:
+            names = dict.fromkeys(exercise.name.split(".")[0] for exercise in here)
+            cells.append(_code("\n".join(f"check({name})" for name in names)))
+    told = [line for line in leaks(removed, [cell["source"] for cell in cells])]
+    if told:
+        raise ValueError(f"{lesson}: a line that was cut out stands elsewhere on the student's page: {told[0]!r}")
+    cells[1:1] = opening(lesson)
+    others = [exercise for exercise in exercises if exercise.kind != "implement"]
+    if others:
+        end = [place for place, cell in enumerate(cells) if LAST_WORDS.search(cell["source"])]
+        place = end[-1] if end else len(cells)
+        cells[place:place] = [cell for exercise in others for cell in stand_alone(exercise)]
+    for place, cell in enumerate(cells):
+        cell["id"] = hashlib.sha256(f"{place}:{cell['source']}".encode()).hexdigest()[:8]
+    metadata = {key: value for key, value in notebook["metadata"].items() if key in ("kernelspec", "language_info")}
+    return {"cells": cells, "metadata": metadata | {"exercises": lesson}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def opening(lesson: str) -> list[dict]:
+    """The two cells that every exercise notebook begins with, below its title."""
+    text = (
+        f"**This is your copy of lesson `{lesson}`, with parts left for you to write.** Each of them has a task, three "
+        "hints that fold out, and a `check` that says which mistake was made. What passes is put into the package "
+        f"`{YOURS}` beside this notebook, and the next notebook builds on it. To go on without solving one, import "
+        f"ours in its place: the package `{YOURS}` lends every part that you have not written."
+    )
+    return [
+        _markdown(text, {}),
+        _code("from llama_tutorial import check\nfrom llama_tutorial.classroom.exercises import begin\n\nbegin()"),
+    ]
+
+
+def stand_alone(exercise: Exercise) -> list[dict]:
+    """The cells of an exercise that is not cut from the lesson."""
+    checks = "\n".join(f'check({name}, "{name}")' for name in exercise.answers)
+    return [_markdown(sheet([exercise]), {"exercise": "text"}), _code(exercise.starter), _code(checks)]
+
+
+def sheet(exercises) -> str:
+    """The task of each exercise, what it asks of the student, and its folded hints, in markdown."""
+    parts = []
+    for exercise in exercises:
+        title = exercise.title or f"`{exercise.name}`"
+        parts += [
+            f"### Exercise, {exercise.kind}: {title}",
+            exercise.text or exercise.task,
+            f"Difficulty {dots(exercise.difficulty)} · importance {dots(exercise.importance)} · "
+            f"about {exercise.minutes} minutes",
+            ladder(exercise.hints),
+        ]
+    return "\n\n".join(parts)
+
+
+def dots(count: int) -> str:
+    """A number from 1 to 5 as dots."""
+    return "●" * count + "○" * (5 - count)
+
+
+def ladder(hints) -> str:
+    """Three hints in markdown, each folded inside the one before it."""
+    names = ("A first hint", "If it goes wrong", "Step by step")
+    text = ""
+    for name, hint in reversed(list(zip(names, hints))):
+        text = f"<details><summary>{name}</summary>\n\n{hint}\n\n{text}</details>\n"
+    return text.rstrip()
+
+
+def to_my_package(source: str, homes) -> str:
+    """A cell with its imports of lessons turned to the student's own package; `check` and the figures stay ours."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a magic
+        return source
+    lines = source.splitlines()
+    modules = set(homes.values())
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or node.level:
+            continue
+        head, _, module = (node.module or "").partition(".")
+        if head != HERE or not (module in modules or (not module and all(a.name in homes for a in node.names))):
+            continue
+        for number in range(node.lineno - 1, node.end_lineno):
+            lines[number] = re.sub(rf"\b{HERE}\b", YOURS, lines[number], count=1)
+    return "\n".join(lines)
+
+
+def side_by_side(name: str, yours: str, ours: str) -> str:
+    """The student's code beside the lesson's, folded, as HTML that needs no script and no style sheet."""
+    cell = 'style="text-align:left;vertical-align:top"'
+    row = "".join(f"<td {cell}><pre>{escape(code)}</pre></td>" for code in (yours, ours))
+    return (
+        f"<details><summary>{escape(name)}: ours beside yours</summary><table><tr><th {cell}>yours</th>"
+        f"<th {cell}>ours</th></tr><tr>{row}</tr></table></details>"
+    )
+
+
+def _markdown(source: str, metadata: dict) -> dict:
+    kept = {key: value for key, value in metadata.items() if key not in ("nbdev",)}
+    return {"cell_type": "markdown", "id": "", "metadata": kept, "source": source}
+
+
+def _code(source: str, metadata: dict | None = None) -> dict:
+    usual = {"cell_type": "code", "id": "", "execution_count": None, "outputs": []}
+    return usual | {"metadata": dict(metadata or {}), "source": source}
