@@ -1,6 +1,5 @@
 """Judge a student's work again, from the notebooks and in fresh processes, and make `my_llama` from what passes."""
 
-import ast
 import json
 import os
 import subprocess
@@ -11,7 +10,7 @@ from importlib import import_module, invalidate_caches
 from pathlib import Path
 
 from .my_package import MARKER, alone, blocks, lay_out, must_agree, plain, read_record, store, write_record
-from .pieces import NAME, Piece, Unfit, collect, homes, lesson_of, modules, unwritten
+from .pieces import NAME, Piece, Unfit, collect, definition, homes, lesson_of, modules, same_code, unwritten
 
 SECONDS = 300  # for one exercise
 
@@ -143,6 +142,21 @@ def judge_folder(directory) -> list[Verdict]:
     return verdicts
 
 
+def told(verdicts) -> list[str]:
+    """The verdicts, a line each, and how many there are of each kind."""
+    marks = {"passed": "✓", "failed": "✗", "not written": "○"}
+    lines, lesson = [], ""
+    for verdict in verdicts:
+        lines += [verdict.lesson] if verdict.lesson != lesson else []
+        lesson = verdict.lesson
+        what = "" if verdict.kind == "implement" else f" ({verdict.kind})"
+        why = " ".join(verdict.told.split())
+        lines.append(f"  {marks[verdict.state]} {verdict.name}{what}" + (f": {why}" if why else ""))
+    count = {state: sum(verdict.state == state for verdict in verdicts) for state in marks}
+    lines.append(f"{count['passed']} passed, {count['failed']} failed, {count['not written']} not written yet")
+    return lines
+
+
 def _code_of(path: Path) -> list[str]:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -179,23 +193,22 @@ def _judge_notebook(lesson: str, exercises, cells) -> tuple[list[Verdict], list[
 
 def _prepare(exercise, name: str, cells, exercises) -> tuple[str, str, dict | None, Piece | None]:
     """How one answer is to be judged: a state that is known already, or a job for a fresh process."""
-    module = homes()[name] if exercise.kind == "implement" else None
     try:
-        piece = collect(name, cells, module)
+        code = definition(name, cells)
+        if exercise.kind != "implement":
+            if same_code(code, definition(name, [exercise.starter])):
+                return "not written", "", None, None
+            piece = collect(name, cells, None)
+            text = "\n\n\n".join(["\n".join(piece.imports), *blocks({name: piece}, [name])]) + "\n"
+            return "judge", "", {"module": "_answer", "text": text, "name": name, "exercise": name}, None
+        if unwritten(code, [exercise.name]):
+            return "not written", "", None, None
+        if unwritten(code, [each.name for each in exercises if each.name.split(".")[0] == name]):
+            return "not written", "it waits for the rest of its class", None, None
+        piece = collect(name, cells, homes()[name])
+        return "judge", "", job_of(piece, homes()[name]), piece
     except Unfit as error:
         return "failed", str(error), None, None
-    if module:
-        mine = [exercise.name] if "." in exercise.name else [name]
-        if unwritten(piece, mine):
-            return "not written", "", None, None
-        others = [each.name for each in exercises if each.kind == "implement" and each.name.split(".")[0] == name]
-        if unwritten(piece, others):
-            return "not written", "the rest of its class is not written yet", None, None
-        return "judge", "", job_of(piece, module), piece
-    if ast.dump(ast.parse(piece.code)) == ast.dump(ast.parse(collect(name, [exercise.starter], None).code)):
-        return "not written", "", None, None
-    text = "\n\n\n".join(["\n".join(piece.imports), *blocks({name: piece}, [name])]) + "\n"
-    return "judge", "", {"module": "_answer", "text": text, "name": name, "exercise": name}, None
 
 
 if __name__ == "__main__":

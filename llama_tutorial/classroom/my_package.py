@@ -161,19 +161,19 @@ def _whole(module: str, pieces: dict[str, Piece], told: str) -> str:
     text = source_of(module)
     lines, body = text.splitlines(), ast.parse(text).body
     done: set[str] = set()
-    blocks = {}
+    theirs = {}
     for node in body:
         for name in bound(node):
             if name in pieces and not isinstance(node, ast.Import | ast.ImportFrom):
-                blocks[id(node)] = "\n\n\n".join(blocks(pieces, [name], done))
+                theirs[id(node)] = "\n\n\n".join(blocks(pieces, [name], done))
                 done |= set(pieces[name].helpers)
     imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     there = {import_line(node, name, None) for node in imports for name in bound(node)}
     new = sorted({line for piece in pieces.values() for line in piece.imports} - there)
     for node in reversed(body):
-        if id(node) in blocks:
+        if id(node) in theirs:
             first = node.lineno - 1 - (len(segment(lines, node).splitlines()) - (node.end_lineno - node.lineno + 1))
-            lines[first : node.end_lineno] = blocks[id(node)].splitlines()
+            lines[first : node.end_lineno] = theirs[id(node)].splitlines()
         if imports and node is imports[-1]:
             lines[node.end_lineno : node.end_lineno] = new
     title = (ast.get_docstring(ast.parse(text)) or module).splitlines()[0]

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .cut import functions
+
 PACKAGE = Path(__file__).resolve().parents[1]
 NAME = "my_llama"
 BY_HAND = ("__init__", "__main__", "cli")
+CORE = tuple("config rms_norm rotary attention mlp decoder_layer model causal_lm".split())  # small to whole
 
 
 class Unfit(ValueError):
@@ -32,14 +35,17 @@ def source_of(module: str) -> str:
 
 
 @cache
+def defined(module: str) -> tuple[str, ...]:
+    """The names that one of our modules defines at its top, in their order."""
+    nodes = [node for node in ast.parse(source_of(module)).body if not _is_import(node)]
+    return tuple(dict.fromkeys(name for node in nodes for name in bound(node) if not name.startswith("__")))
+
+
+@cache
 def homes() -> dict[str, str]:
-    """The module of every name that a lesson defines at the top."""
-    found = {}
-    for module in modules():
-        for node in ast.parse(source_of(module)).body:
-            if not isinstance(node, ast.Import | ast.ImportFrom):
-                found |= {name: module for name in bound(node) if not name.startswith("__")}
-    return found
+    """The module of every name that a lesson defines at the top; of two, the one that stands lower in the house."""
+    order = CORE + tuple(module for module in modules() if module not in CORE)
+    return {name: module for module in reversed(order) for name in defined(module)}
 
 
 def lesson_of(module: str) -> str:
@@ -80,64 +86,77 @@ def collect(name: str, cells, module: str | None) -> Piece:
     stands nowhere. Of several definitions of a name the last cell's counts. Raises Unfit for a name that nobody
     defines, or a value of the notebook that a module cannot see.
     """
-    known = _bindings(cells)
-    if name not in known:
-        raise Unfit(f"no cell defines {name}")
-    spare = _bindings([source_of(module)]) if module else {}
-    imports, helpers, code = [], {}, ""
-    queue, seen = [name], set()
+    known, code = _bindings(cells), definition(name, cells)
+    imports, helpers = set(), {}
+    queue, seen = sorted(_free(code)), {name}
     while queue:
         wanted = queue.pop()
         if wanted in seen:
             continue
         seen.add(wanted)
         place, lines, node = known.get(wanted) or (0, [], None)
-        if wanted != name:
-            imported = isinstance(node, ast.Import | ast.ImportFrom)
-            at_hand = homes().get(wanted) if module is None or homes().get(wanted) == module else None
-            if at_hand and not (imported and module is None):
-                if module is None:
-                    imports.append(f"from .{at_hand} import {wanted}")
-                continue
-            if node is None and wanted in spare and isinstance(spare[wanted][2], ast.Import | ast.ImportFrom):
-                node, imported = spare[wanted][2], True
-            if imported:
-                imports.append(import_line(node, wanted, module))
-                continue
-            if node is None and wanted in homes():
-                imports.append(f"from .{homes()[wanted]} import {wanted}")
-                continue
-            if node is None and hasattr(builtins, wanted):
-                continue
-            if node is None:
-                raise Unfit(f"it uses {wanted}, which no cell defines at its top")
-            if isinstance(node, ast.Assign | ast.AnnAssign) and _calls(node.value):
-                raise Unfit(
-                    f"it uses {wanted}, a value that the notebook computed: pass it as an argument, or make it inside"
-                )
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            raise Unfit(f"{name} is imported: what is checked and kept is what you write yourself")
-        text = segment(lines, node)
-        if wanted == name:
-            code = text
-        else:
+        line = _brought(wanted, node, module)
+        if line is None:
+            text = segment(lines, node)
             helpers[wanted] = (place, node.lineno, text)
-        queue += sorted(_free(text))
+            queue += sorted(_free(text))
+        elif line:
+            imports.add(line)
     ordered = sorted(helpers.items(), key=lambda item: item[1][:2])
-    return Piece(name, tuple(sorted(set(imports))), {key: value[2] for key, value in ordered}, code)
+    return Piece(name, tuple(sorted(imports)), {key: value[2] for key, value in ordered}, code)
+
+
+def definition(name: str, cells) -> str:
+    """The code that defines `name`, by the last cell that does; Unfit where none does."""
+    mine = [each for each in _statements(cells) if name in bound(each[2])]
+    written = [each for each in mine if not _is_import(each[2])]
+    if not written:
+        told = "is imported: what counts is what you write yourself" if mine else "is defined in no cell"
+        raise Unfit(f"{name} {told}")
+    return segment(*written[-1][1:])
+
+
+def _brought(name: str, node: ast.stmt | None, module: str | None) -> str | None:
+    """The import that brings a name to a piece: "" where it is there anyway, None where its code must come along.
+
+    `node` is the student's statement that binds the name, None if there is none.
+    """
+    home = homes().get(name)
+    if module and name in defined(module):
+        return ""
+    if _is_import(node):
+        return import_line(node, name, module)
+    if home and (module is None or node is None):
+        return f"from .{home} import {name}"
+    if isinstance(node, ast.Assign | ast.AnnAssign) and _calls(node.value):
+        raise Unfit(f"it uses {name}, a value that the notebook computed: pass it as an argument, or make it inside")
+    if node is not None:
+        return None
+    ours = _bindings([source_of(module)]).get(name) if module else None
+    if ours and _is_import(ours[2]):
+        return import_line(ours[2], name, module)
+    if hasattr(builtins, name):
+        return ""
+    raise Unfit(f"it uses {name}, which no cell defines at its top")
 
 
 def _bindings(cells) -> dict[str, tuple[int, list[str], ast.stmt]]:
-    """The statement at the top of a cell that binds each name: which cell, its lines, the node."""
-    found = {}
+    """The last statement at the top of a cell that binds each name: which cell, its lines, the node."""
+    return {name: (place, lines, node) for place, lines, node in _statements(cells) for name in bound(node)}
+
+
+def _statements(cells):
+    """Every statement at the top of a cell: which cell, its lines, the node. What does not parse is passed over."""
     for place, cell in enumerate(cells):
         text = "\n".join("" if re.match(r"\s*[%!?]", line) else line for line in cell.splitlines())
         try:
-            body = ast.parse(text).body
+            yield from ((place, text.splitlines(), node) for node in ast.parse(text).body)
         except SyntaxError:
             continue
-        found |= {name: (place, text.splitlines(), node) for node in body for name in bound(node)}
-    return found
+
+
+def _is_import(node) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def bound(node: ast.stmt) -> list[str]:
@@ -146,16 +165,17 @@ def bound(node: ast.stmt) -> list[str]:
         return [node.name]
     if isinstance(node, ast.Import | ast.ImportFrom):
         return [alias.asname or alias.name.split(".")[0] for alias in node.names]
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     if not isinstance(node, ast.Assign | ast.AnnAssign):
         return []
-    return [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    names = [each for target in targets for each in getattr(target, "elts", [target])]
+    return [each.id for each in names if isinstance(each, ast.Name)]
 
 
 def segment(lines: list[str], node: ast.stmt) -> str:
     """The text of a statement, its decorators and the comments right above it."""
     first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) - 1
-    while first and lines[first - 1].startswith("#"):
+    while first and lines[first - 1].startswith("#") and not lines[first - 1].startswith("#|"):
         first -= 1
     return "\n".join(lines[first : node.end_lineno])
 
@@ -199,15 +219,18 @@ def import_line(node: ast.Import | ast.ImportFrom, name: str, module: str | None
     return f"from .{home} import {shown}"
 
 
-def unwritten(piece: Piece, names) -> bool:
+def unwritten(code: str, names) -> bool:
     """Whether one of the functions named is still to be written: its body ends in `raise NotImplementedError`."""
-    from .cut import functions
+    known = functions(code)
+    return any(_is_open(node) for name in names for node in known.get(name, []))
 
-    known = functions(piece.code)
-    for name in names:
-        for node in known.get(name, []):
-            last = node.body[-1]
-            raised = getattr(last.exc, "func", last.exc) if isinstance(last, ast.Raise) else None
-            if isinstance(raised, ast.Name) and raised.id == "NotImplementedError":
-                return True
-    return False
+
+def _is_open(node: ast.FunctionDef) -> bool:
+    last = node.body[-1]
+    raised = getattr(last.exc, "func", last.exc) if isinstance(last, ast.Raise) else None
+    return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+
+
+def same_code(one: str, other: str) -> bool:
+    """Whether two texts are the same Python, comments and layout aside."""
+    return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))

@@ -264,7 +264,7 @@ EXERCISES = (
             )
         },
         solution="two_hands_score = math.cos(100 * 1) + math.cos(100 * 10000 ** (-2 / 4))",
-        why="The fast hand came round sixteen times and looks near; the slow one, one radian on, says that it is not.",
+        why="The fast hand has made nearly sixteen turns and looks near; the slow one, one radian on, says otherwise.",
     ),
     Exercise(
         name="mended_rotate",
@@ -331,7 +331,7 @@ def keeps_lengths(turn) -> bool:
         solution='''def mended_frequencies(dim, theta=10000.0):
     hand = torch.arange(dim // 2).float()
     return theta ** (-2 * hand / dim)''',
-        why="Without the 2 the slowest hand is about a hundred times too fast. Nothing in training tells: the weights "
+        why="Without the 2 the slowest hand is nearly a hundred times too fast. Nothing in training tells: the weights "
         "learn around it. Weights that were trained with other hands do not.",
     ),
     Exercise(

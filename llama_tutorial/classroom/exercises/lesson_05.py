@@ -217,7 +217,7 @@ EXERCISES = (
         minutes=8,
         hints=(
             "Five scores, one for each key: only the second number of a key counts for the query (0, 1).",
-            "*I get 0.61*: the division by √2 comes before the softmax. *I get 0.5*: a softmax takes powers of e, not "
+            "*I get 0.56*: the division by √2 comes before the softmax. *I get 0.67*: a softmax takes powers of e, not "
             "shares of the scores.",
             "scores 0, 1, 0, 2, 0, divided by √2; e to each; the fourth divided by the sum.",
         ),
