@@ -72,16 +72,11 @@ def _serve() -> None:
 
 
 def _verdict(job: dict) -> tuple[str, str]:
-    from . import exercises
-
     for name in [name for name in sys.modules if name.split(".")[0] == NAME]:
         del sys.modules[name]
     invalidate_caches()
     try:
         answer = getattr(import_module(f"{NAME}.{job['module']}"), job["name"])
-        if exercises.is_answer(job["exercise"]):
-            told = exercises.judge(answer, job["exercise"])
-            return ("failed", told) if told else ("passed", "")
         from llama_tutorial import check
 
         check(answer, job["exercise"])

@@ -14,6 +14,7 @@ _HOME = {                                # name → the file that defines it; on
     "draw_heads": "einops",
     "draw_pattern": "pattern",
     "exam_splits": "tokens",
+    "expected_and_yours": "check",
     "frequencies": "rotary",
     "gate_doors": "mlp",
     "layer_gradients": "residual",

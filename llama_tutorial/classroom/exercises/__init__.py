@@ -63,6 +63,22 @@ def judge(answer, name: str) -> str:
         return f"{name} raised {type(error).__name__}: {told:.300}"
 
 
+def report_on(answer, name: str):
+    """The report on an answer, as `check` shows it; a right one is told what it teaches."""
+    from .. import guard
+    from ..report import Line, Report
+
+    exercise = by_name()[name][1]
+    with guard.sandbox() as printed:
+        try:
+            told = judge(answer, name)
+        except NotImplementedError:
+            return Report(name, False, f"{name} is not written yet.")
+    notes = [exercise.why] if exercise.why and not told else []
+    line = Line(not told, f"{name} is right" if not told else exercise.task, told)
+    return Report(name, not told, told, lines=[line], notes=notes, printed=" ".join(printed.getvalue().split())[:200])
+
+
 # ------------------------------------------------------------------------------------------------ the notebooks
 
 

@@ -111,8 +111,9 @@ def opening(lesson: str) -> list[dict]:
 
 def stand_alone(exercise: Exercise) -> list[dict]:
     """The cells of an exercise that is not cut from the lesson."""
-    checks = "\n".join(f'check({name}, "{name}")' for name in exercise.answers)
-    return [_markdown(sheet([exercise]), {"exercise": "text"}), _code(exercise.starter), _code(checks)]
+    written = functions(exercise.starter)  # a function is known by its name, a value is not
+    checks = [f"check({name})" if name in written else f'check({name}, "{name}")' for name in exercise.answers]
+    return [_markdown(sheet([exercise]), {"exercise": "text"}), _code(exercise.starter), *map(_code, checks)]
 
 
 def sheet(exercises) -> str:

@@ -1,0 +1,121 @@
+"""What a check found, as text in a terminal and as a small page in a notebook."""
+
+import html
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+GREEN, RED, GREY = "#1a6626", "#ab4a55", "#5f6672"  # the figures' hues as text
+
+
+@dataclass(frozen=True)
+class Line:
+    """One property: whether it held (None: told only), its sentence, and what was seen where it did not."""
+
+    held: bool | None
+    says: str
+    seen: str = ""
+
+    @property
+    def mark(self):
+        return {True: "✓", False: "✗", None: "·"}[self.held]
+
+
+@dataclass
+class Report:
+    """What a check found of one exercise; it shows itself in Jupyter, and prints as text.
+
+    `passed`; `diagnosis`, one or two sentences; `bug`, the catalogue's identifier or None, and `bugs`, all that cannot
+    be told apart from it; `lines`, one per property; `seconds` of CPU time; `written`, False while it raises NotImplementedError.
+    """
+
+    exercise: str
+    passed: bool = True
+    diagnosis: str = ""
+    bugs: tuple[str, ...] = ()
+    symptom: str = ""
+    lines: list[Line] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pair: tuple[str, Tensor, Tensor, list[str]] | None = None  # title, expected, found, axes
+    printed: str = ""
+    seconds: float = 0.0
+    written: bool = True
+
+    @property
+    def bug(self):
+        return self.bugs[0] if self.bugs else None
+
+    @property
+    def headline(self):
+        held = sum(line.held is True for line in self.lines)
+        judged = sum(line.held is not None for line in self.lines)
+        if self.passed:
+            return f"{self.exercise}: all {judged} properties hold."
+        return f"{self.exercise}: not yet" + (f", {held} of {judged} properties hold." if judged else ".")
+
+    def told(self) -> list[str]:
+        """What stands between the headline and the properties, a paragraph each."""
+        told = [self.diagnosis] if self.diagnosis else []
+        if self.symptom:
+            told.append(f"What one sees of it in training: {self.symptom[0].lower()}{self.symptom[1:]}")
+        if len(self.bugs) > 1:
+            told.append(f"By its numbers it cannot be told apart from: {', '.join(self.bugs[1:])}.")
+        if self.printed and not self.passed:
+            told.append(f"Your code printed: {self.printed}")
+        return told + self.notes
+
+    def __repr__(self):
+        lines = [("✓ " if self.passed else "✗ ") + self.headline, *(f"  {part}" for part in self.told())]
+        for line in self.lines:
+            lines.append(f"  {line.mark} {line.says}" + (f": {line.seen}" if line.seen else ""))
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        color = GREEN if self.passed else RED
+        head = f'<b style="color:{color}">{"✓" if self.passed else "✗"} {html.escape(self.headline)}</b>'
+        bug = f' <code style="color:{GREY}">{html.escape(self.bug)}</code>' if self.bug else ""
+        told = "".join(f'<div style="margin:4px 0 0 18px">{html.escape(part)}</div>' for part in self.told())
+        lines = "".join(self._line(line) for line in self.lines)
+        fold = "" if not self.lines else (
+            f'<details {"" if self.passed else "open"} style="margin:6px 0 0 18px">'
+            f'<summary style="display:block;color:{GREY}">the properties, one by one ▾</summary>{lines}</details>'
+        )
+        return f'<div style="max-width:1000px;line-height:1.45">{head}{bug}{told}{self._picture()}{fold}</div>'
+
+    @staticmethod
+    def _line(line):
+        color = {True: GREEN, False: RED, None: GREY}[line.held]
+        seen = f': <span style="color:{GREY}">{html.escape(line.seen)}</span>' if line.seen else ""
+        return f'<div><b style="color:{color}">{line.mark}</b> {html.escape(line.says)}{seen}</div>'
+
+    def _picture(self):
+        """Expected, difference, yours, where two tensors of one shape stand against each other."""
+        if self.pair is None:
+            return ""
+        from ..viz import expected_and_yours
+        from ..viz.show import Picture
+
+        title, expected, found, axes = self.pair
+        return Picture(expected_and_yours(expected, found, title, axes))._repr_html_()
+
+
+class CheckFailed(AssertionError):
+    """A check that did not pass: its message is the diagnosis, `bug` the catalogue's identifier or None.
+
+    `report` holds the rest; `bugs` lists all identifiers that the numbers cannot tell apart.
+    """
+
+    def __init__(self, report: Report):
+        super().__init__(report.diagnosis)
+        self.report, self.bug, self.bugs = report, report.bug, report.bugs
+
+    def _render_traceback_(self):
+        """What IPython shows in place of a traceback: the way through our code helps nobody."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class NotWritten(CheckFailed):
+    """The exercise still raises NotImplementedError."""
+
+    def _render_traceback_(self):
+        return [f"· {self}"]

@@ -1,0 +1,45 @@
+"""What a check expected beside what it found."""
+
+import numpy as np
+
+from .canvas import GREY, INK, RED, canvas, dark, numbers, signed
+
+MOST = 64                                # rows and columns that are drawn; of more, evenly spaced ones
+
+
+def expected_and_yours(expected, yours, title="", axes=("row", "column")):
+    """Two matrices of one shape as heatmaps, their difference between them, in one scale of colours.
+
+    `axes` names rows and columns. Numbers that are not finite are drawn black. ValueError for other shapes.
+    """
+    expected, yours = numbers(expected), numbers(yours)
+    if expected.ndim != 2 or expected.shape != yours.shape or 0 in expected.shape:
+        raise ValueError(f"expected and yours must be matrices of one shape, got {expected.shape} and {yours.shape}")
+    expected, yours = (part[_evenly(len(part))][:, _evenly(part.shape[1])] for part in (expected, yours))
+    difference = yours - expected
+    scale = max(np.abs(expected[np.isfinite(expected)]).max(initial=0.0), 1e-9)
+    wrong = np.mean(~(np.abs(difference) <= 1e-3 * scale))
+    rows, columns = expected.shape
+    w, h = 290, min(290, max(60, 290 * rows / columns))
+    c = canvas(150 + h, title, f"Blue is positive, orange negative, up to ±{scale:.3g}; "
+               f"down: {axes[0]}, across: {axes[1]}.")
+    panels = (("expected", expected, INK), ("difference", difference, dark(RED) if wrong else GREY), ("yours", yours, INK))
+    for place, (name, values, color) in enumerate(panels):
+        x = 26 + place * (w + 39)
+        c.say(x, 104, name, 11, color, weight="bold")
+        c.bar(x - 1, 117, w + 2, h + 2, GREY)
+        c.image(x, 118, w, h, _colors(values / scale))
+        if place < 2:
+            c.say(x + w + 19, 118 + h / 2, "+="[place], 15, GREY, "center", "center_baseline")
+    return c.done(f"Three heatmaps over {axes[0]} and {axes[1]}: what was expected, the difference, and yours; "
+                  f"{wrong:.0%} of the numbers differ.")
+
+
+def _evenly(size):
+    return np.linspace(0, size - 1, min(size, MOST)).round().astype(int)
+
+
+def _colors(values):
+    colors = signed(np.nan_to_num(values))
+    colors[~np.isfinite(values)] = 0
+    return colors
