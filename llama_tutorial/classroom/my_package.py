@@ -6,12 +6,15 @@ and no answer lies open as a copy.
 
 import ast
 import hashlib
+import inspect
 import json
+import linecache
 import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from .cut import functions
 from .pieces import (
     NAME,
     PACKAGE,
@@ -26,6 +29,7 @@ from .pieces import (
     ours,
     segment,
     source_of,
+    unwritten,
 )
 
 MARKER = ".exercises.json"  # in my_llama: which parts are the student's, and the hash of every file as we wrote it
@@ -204,9 +208,6 @@ def keep(obj, exercise: str | None, folder) -> str:
     of its code; imports and helpers are added, all of it is judged once more in a fresh process, and only then
     written. What cannot be kept is said, never raised.
     """
-    from . import exercises
-    from .judging import job_of, judge_afresh
-
     folder = Path(folder) if Path(folder).name == NAME else Path(folder) / NAME
     own = getattr(obj, "__name__", type(obj).__name__)
     head = (exercise or own).split(".")[0]
@@ -217,13 +218,22 @@ def keep(obj, exercise: str | None, folder) -> str:
         return f"not kept: it is called {own}; name it {head}, and the package can hold it"
     try:
         piece = collect(own, [*_history(), _cell_of(obj)], module)
+        if unwritten(piece.code, functions(piece.code)):
+            return f"kept once all of {head} is written"
         if own != head:
             piece = Piece(head, piece.imports, piece.helpers, f"{piece.code}\n\n\n{head} = {own}")
         record = read_record(folder)
         must_agree(piece, record, module)
-    except Unfit as error:
+        return _keep(piece, module, folder, record)
+    except (Unfit, OSError) as error:
         return f"not kept: {error}"
-    place = f"{NAME}/{module}.py"
+
+
+def _keep(piece: Piece, module: str, folder: Path, record: dict) -> str:
+    from .exercises import in_a_notebook
+    from .judging import job_of, judge_afresh
+
+    head, place = piece.name, f"{NAME}/{module}.py"
     if record["kept"].get(module, {}).get(head) != plain(piece):
         state, told = judge_afresh([job_of(piece, module)])[0]
         if state != "passed":
@@ -231,7 +241,7 @@ def keep(obj, exercise: str | None, folder) -> str:
         record["kept"].setdefault(module, {})[head] = plain(piece)
     if not store(folder, record, module):
         return f"not kept: {place} was edited by hand and stays; move it, and `llama-tutorial check` writes yours"
-    if exercises.in_a_notebook():
+    if in_a_notebook():
         from IPython.display import HTML, display
 
         from .exercises.notebook import side_by_side
@@ -268,16 +278,15 @@ def _history() -> list[str]:
 
 def _cell_of(obj) -> str:
     """The cell, or the file, in which a function or class was written, by the file of its code."""
-    import linecache
-
     kind = obj if isinstance(obj, type) or hasattr(obj, "__code__") else type(obj)
     if isinstance(kind, type):
-        codes = [value.__code__ for value in vars(kind).values() if hasattr(value, "__code__")]
+        methods = [inspect.unwrap(value) for value in vars(kind).values() if callable(value)]
+        codes = [method.__code__ for method in methods if hasattr(method, "__code__")]
         files = {code.co_filename for code in codes if code.co_qualname.startswith(kind.__qualname__ + ".")}
         if len(files) != 1:
             raise Unfit(f"the methods of {kind.__name__} were written in {len(files)} places: write them in one cell")
     else:
-        files = {kind.__code__.co_filename}
+        files = {inspect.unwrap(kind).__code__.co_filename}
     text = "".join(linecache.getlines(files.pop()))
     if not text:
         raise Unfit(f"the cell that defines {getattr(kind, '__name__', kind)} cannot be found: run it once more")

@@ -37,7 +37,12 @@ def source_of(module: str) -> str:
 @cache
 def defined(module: str) -> tuple[str, ...]:
     """The names that one of our modules defines at its top, in their order."""
-    nodes = [node for node in ast.parse(source_of(module)).body if not _is_import(node)]
+    return defined_in(source_of(module))
+
+
+def defined_in(text: str) -> tuple[str, ...]:
+    """The names that a piece of Python defines at its top, imports left out."""
+    nodes = [node for node in ast.parse(text).body if not _is_import(node)]
     return tuple(dict.fromkeys(name for node in nodes for name in bound(node) if not name.startswith("__")))
 
 
@@ -86,7 +91,9 @@ def collect(name: str, cells, module: str | None) -> Piece:
     stands nowhere. Of several definitions of a name the last cell's counts. Raises Unfit for a name that nobody
     defines, or a value of the notebook that a module cannot see.
     """
-    known, code = _bindings(cells), definition(name, cells)
+    cells, code = list(cells), definition(name, cells)
+    last = max(place for place, _, node in _statements(cells) if name in bound(node))
+    known = _bindings(cells) | _bindings(cells[: last + 1])  # what stood above, or else what came later
     imports, helpers = set(), {}
     queue, seen = sorted(_free(code)), {name}
     while queue:
@@ -128,7 +135,7 @@ def _brought(name: str, node: ast.stmt | None, module: str | None) -> str | None
         return import_line(node, name, module)
     if home and (module is None or node is None):
         return f"from .{home} import {name}"
-    if isinstance(node, ast.Assign | ast.AnnAssign) and _calls(node.value):
+    if module and isinstance(node, ast.Assign | ast.AnnAssign) and _calls(node.value):
         raise Unfit(f"it uses {name}, a value that the notebook computed: pass it as an argument, or make it inside")
     if node is not None:
         return None

@@ -50,6 +50,8 @@ class Report:
         held = sum(line.held is True for line in self.lines)
         judged = sum(line.held is not None for line in self.lines)
         if self.passed:
+            if not judged:
+                return f"{self.exercise}: right."
             return f"{self.exercise}: all {judged} properties hold."
         return f"{self.exercise}: not yet" + (f", {held} of {judged} properties hold." if judged else ".")
 

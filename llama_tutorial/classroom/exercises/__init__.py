@@ -66,17 +66,17 @@ def judge(answer, name: str) -> str:
 def report_on(answer, name: str):
     """The report on an answer, as `check` shows it; a right one is told what it teaches."""
     from .. import guard
-    from ..report import Line, Report
+    from ..report import Report
 
     exercise = by_name()[name][1]
     with guard.sandbox() as printed:
         try:
             told = judge(answer, name)
         except NotImplementedError:
-            return Report(name, False, f"{name} is not written yet.")
+            return Report(name, False, f"{name} is not written yet.", written=False)
     notes = [exercise.why] if exercise.why and not told else []
-    line = Line(not told, f"{name} is right" if not told else exercise.task, told)
-    return Report(name, not told, told, lines=[line], notes=notes, printed=" ".join(printed.getvalue().split())[:200])
+    sentence = told[:1].upper() + told[1:] + "." * bool(told)
+    return Report(name, not told, sentence, notes=notes, printed=" ".join(printed.getvalue().split())[:200])
 
 
 # ------------------------------------------------------------------------------------------------ the notebooks
@@ -94,12 +94,9 @@ def read_lesson(lesson: str) -> dict:
 
 def build(lesson: str) -> dict:
     """The exercise notebook of a lesson."""
-    from ... import _HOME
-    from ..pieces import modules
     from .notebook import student_notebook
 
-    homes = {name: home for name, home in _HOME.items() if home in modules()} | {name: name for name in modules()}
-    return student_notebook(read_lesson(lesson), lesson, lessons()[lesson], homes)
+    return student_notebook(read_lesson(lesson), lesson, lessons()[lesson])
 
 
 def write_exercises(directory) -> list[str]:

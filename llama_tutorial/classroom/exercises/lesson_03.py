@@ -131,9 +131,9 @@ EXERCISES = (
         name="mended_norm",
         kind="find the bug",
         title="A norm that is right on the test data",
-        text="This norm agrees with the lesson's to six places on `torch.randn(1000, 512)`, nearly. On real vectors it "
-        "does not. Mend it, and write the **probe** that exposes it: a function that is given any norm and says "
-        "whether the mean of a vector matters to it in the wrong way.",
+        text="On `torch.randn(1000, 512)` this norm is within about one per cent of the lesson's; on the vectors "
+        "inside a model it is far off. Mend it, and write the **probe** that exposes it: a function that is given any "
+        "norm and says whether it looks at the mean of a vector, which RMSNorm never does.",
         task="Say whether a norm looks at the mean of a vector: True for LayerNorm, False for RMSNorm.",
         difficulty=3,
         importance=3,
@@ -181,7 +181,10 @@ def looks_at_the_mean(norm) -> bool:
             "gain tells you how wide one is.",
             "Split the last axis into (head dim), norm, and put it together again.",
         ),
-        starter='''def head_norm(x, weight, eps):
+        starter='''from einops import rearrange
+
+
+def head_norm(x, weight, eps):
     """Norm each head: x (batch, seq, head · dim) and weight (dim) → the shape of x."""
     raise NotImplementedError("Norm every head of x by itself; the gain has the width of a head.")''',
         answers={"head_norm": judge_head_norm},

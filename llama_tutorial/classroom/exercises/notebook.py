@@ -5,7 +5,9 @@ import hashlib
 import re
 from html import escape
 
+from ... import _HOME
 from ..cut import cut, functions, leaks
+from ..pieces import homes, modules
 from .texts import Exercise
 
 HERE = "llama_tutorial"
@@ -58,8 +60,8 @@ def _mark(cell: dict):
 # ------------------------------------------------------------------------------------------------ the student's copy
 
 
-def student_notebook(notebook: dict, lesson: str, exercises, homes) -> dict:
-    """The exercise notebook of a lesson; `homes` tells in which module of ours each public name is defined.
+def student_notebook(notebook: dict, lesson: str, exercises) -> dict:
+    """The exercise notebook of a lesson, given as plain JSON with every source one string.
 
     Raises ValueError where something cannot be cut, or where a line that was cut out still stands on the page.
     """
@@ -76,14 +78,14 @@ def student_notebook(notebook: dict, lesson: str, exercises, homes) -> dict:
             source, removed = result.source, [*removed, *result.removed]
             cells.append(_markdown(sheet(here), {"exercise": "text"}))
         metadata = {key: cell["metadata"][key] for key in ("tags", "jupyter") if key in cell.get("metadata", {})}
-        cells.append(_code(to_my_package(source, homes), metadata))
+        cells.append(_code(to_my_package(source), metadata))
         if here:
             names = dict.fromkeys(exercise.name.split(".")[0] for exercise in here)
             cells.append(_code("\n".join(f"check({name})" for name in names)))
-    told = [line for line in leaks(removed, [cell["source"] for cell in cells])]
+    told = leaks(removed, [cell["source"] for cell in cells])
     if told:
         raise ValueError(f"{lesson}: a line that was cut out stands elsewhere on the student's page: {told[0]!r}")
-    cells[1:1] = opening(lesson)
+    cells[1:1] = opening(lesson, next((name for here in places.values() for name in here), None))
     others = [exercise for exercise in exercises if exercise.kind != "implement"]
     if others:
         end = [place for place, cell in enumerate(cells) if LAST_WORDS.search(cell["source"])]
@@ -95,13 +97,15 @@ def student_notebook(notebook: dict, lesson: str, exercises, homes) -> dict:
     return {"cells": cells, "metadata": metadata | {"exercises": lesson}, "nbformat": 4, "nbformat_minor": 5}
 
 
-def opening(lesson: str) -> list[dict]:
+def opening(lesson: str, first: Exercise | None) -> list[dict]:
     """The two cells that every exercise notebook begins with, below its title."""
+    name = first.name.split(".")[0] if first else ""
+    lent = f" (`from {YOURS}.{homes()[name]} import {name}`)" if name else ""
     text = (
         f"**This is your copy of lesson `{lesson}`, with parts left for you to write.** Each of them has a task, three "
         "hints that fold out, and a `check` that says which mistake was made. What passes is put into the package "
         f"`{YOURS}` beside this notebook, and the next notebook builds on it. To go on without solving one, import "
-        f"ours in its place: the package `{YOURS}` lends every part that you have not written."
+        f"ours in its place{lent}: `{YOURS}` lends every part that you have not written."
     )
     return [
         _markdown(text, {}),
@@ -145,19 +149,19 @@ def ladder(hints) -> str:
     return text.rstrip()
 
 
-def to_my_package(source: str, homes) -> str:
+def to_my_package(source: str) -> str:
     """A cell with its imports of lessons turned to the student's own package; `check` and the figures stay ours."""
     try:
         tree = ast.parse(source)
     except SyntaxError:  # a magic
         return source
     lines = source.splitlines()
-    modules = set(homes.values())
+    ours = {name for name, home in _HOME.items() if home in modules()}
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or node.level:
             continue
         head, _, module = (node.module or "").partition(".")
-        if head != HERE or not (module in modules or (not module and all(a.name in homes for a in node.names))):
+        if head != HERE or not (module in modules() or (not module and all(a.name in ours for a in node.names))):
             continue
         for number in range(node.lineno - 1, node.end_lineno):
             lines[number] = re.sub(rf"\b{HERE}\b", YOURS, lines[number], count=1)
