@@ -66,6 +66,40 @@ def planted_rotate(x, rotation):
     return torch.cat([first * cos - second * sin, second * cos - first * sin], dim=-1)
 
 
+def judge_mended_scores(answer) -> str:
+    from llama_tutorial.rotary import rotate
+
+    q, k, rotation = tensor(7, 6), tensor(7, 6, seed=1), turn_by(7, 3)
+    wanted = rotate(q, rotation) @ rotate(k, rotation).mT
+    return same_tensor("mended_scores", answer(q.clone(), k.clone(), rotation), wanted)
+
+
+def judge_distance_probe(answer) -> str:
+    from llama_tutorial.rotary import rotate
+
+    def turned(*, q=True, k=True, back=False, length=1.0):
+        def scores(queries, keys, rotation):
+            cos, sin = rotation
+            there = (cos * length, sin * length)
+            queries = rotate(queries, there) if q else queries
+            keys = rotate(keys, (cos, -sin) if back else there) if k else keys
+            return queries @ keys.mT
+
+        return scores
+
+    told = {
+        "scores of queries and keys that are both turned": (turned(), True),
+        "the planted one": (turned(k=False), False),
+        "scores with turned keys only": (turned(q=False), False),
+        "scores with keys that turn the other way": (turned(back=True), False),
+        "scores where nothing turns, which know no distance but keep the law": (turned(q=False, k=False), True),
+    }
+    return first_fault(
+        *(said(bool(answer(scores)) == holds, f"knows_distance_only should say {holds} of {name}")
+          for name, (scores, holds) in told.items())
+    )  # fmt: skip
+
+
 def judge_mended_frequencies(answer) -> str:
     from llama_tutorial.rotary import rotary_frequencies
 
@@ -236,6 +270,40 @@ EXERCISES = (
         "free to tell of meaning rather than of place.",
     ),
     Exercise(
+        name="hands_round",
+        kind="predict",
+        title="How many hands get round?",
+        text="The same model was trained on texts of 8,192 tokens. How many of the 64 hands of a head turn at least "
+        "once round within such a text?",
+        task="Type how many of 64 hands turn at least once in 8,192 tokens.",
+        difficulty=3,
+        importance=3,
+        minutes=8,
+        hints=(
+            "A hand gets round if its wavelength is at most 8,192 tokens.",
+            "*I get 43 or 44*: that asks for one radian, and a turn is 2π of them. *I am off by one*: the first hand "
+            "has i = 0 and counts.",
+            "2π · 500,000^(2i/128) ≤ 8,192; take logarithms, solve for i, and count from 0.",
+        ),
+        starter="hands_round = ...  # a whole number",
+        answers={
+            "hands_round": typed_number(
+                35,
+                1e-9,
+                {
+                    34: "nearly: the first hand has i = 0 and counts as well",
+                    43: "that many turn by one radian; a turn is 2π of them",
+                    44: "that many turn by one radian; a turn is 2π of them",
+                    18: "that is a head of 64 numbers; here it has 128",
+                    29: "those are the hands that do not get round",
+                },
+            )
+        },
+        solution="hands_round = sum(2 * math.pi * 500000 ** (2 * i / 128) <= 8192 for i in range(64))",
+        why="29 of 64 hands never went round in training. Where they point in longer text the model has never seen: "
+        "that is what the scalings are for.",
+    ),
+    Exercise(
         name="two_hands_score",
         kind="predict",
         title="Two hands, 100 tokens apart",
@@ -269,7 +337,7 @@ EXERCISES = (
     Exercise(
         name="mended_rotate",
         kind="find the bug",
-        title="Right at position 0",
+        title="Right at position 0, and too long or too short elsewhere",
         text="A model with this function trains, a little worse than it should. Position 0 is perfect. Mend it, and "
         "write the **probe** that exposes it without knowing the right answer: a law that every turn keeps.",
         task="Say whether a function keeps the length of the vectors that it turns.",
@@ -307,6 +375,46 @@ def keeps_lengths(turn) -> bool:
     return torch.allclose(turned.norm(dim=-1), x.norm(dim=-1), atol=1e-4)''',
         why="With two minus signs the map is a reflection mixed with a stretch, not a turn. A law needs no right "
         "answer to compare with: lengths stay.",
+    ),
+    Exercise(
+        name="mended_scores",
+        kind="find the bug",
+        title="The same two words, the same distance, another score",
+        text="With these scores a model learns, but worse: the same two words at the same distance score one thing at "
+        "the beginning of a text and another at its end. Mend them, and write the **probe**.",
+        task="Say whether scores depend on how far apart query and key stand, and on nothing else of their places.",
+        difficulty=2,
+        importance=4,
+        minutes=12,
+        hints=(
+            "What is turned, and what is not?",
+            "*My probe says True of the broken one*: move **all** positions by the same number, some tens of tokens, "
+            "and compare all scores; moved by nothing, nothing can show.",
+            "The probe: random q and k at positions 0 … 6 and the same at 50 … 56; the scores must agree to a small "
+            "tolerance.",
+        ),
+        starter='''def mended_scores(q, k, rotation):
+    """The score of every query and key, each (seq, dim), with positions turned in. It has a mistake: mend it."""
+    return einsum(rotate(q, rotation), k, "query dim, key dim -> query key")
+
+
+def knows_distance_only(scores) -> bool:
+    """Whether scores(q, k, rotation) stay the same when all positions move; rotation is (cos, sin), (seq, dim/2)."""
+    raise NotImplementedError("Say whether scores depend on the distance of query and key, not on their places.")''',
+        answers={"mended_scores": judge_mended_scores, "knows_distance_only": judge_distance_probe},
+        solution='''def mended_scores(q, k, rotation):
+    return einsum(rotate(q, rotation), rotate(k, rotation), "query dim, key dim -> query key")
+
+
+def knows_distance_only(scores) -> bool:
+    draw = torch.Generator().manual_seed(0)
+    q, k = torch.randn(7, 8, generator=draw), torch.randn(7, 8, generator=draw)
+    speeds = torch.tensor([1.0, 0.3, 0.1, 0.02])
+    here, there = (torch.arange(start, start + 7.0)[:, None] * speeds for start in (0, 50))
+    one, other = (scores(q, k, (angles.cos(), angles.sin())) for angles in (here, there))
+    return torch.allclose(one, other, atol=1e-3)''',
+        why="Only where both are turned does the turn of the one cancel against the turn of the other, up to their "
+        "distance. Values are never turned: what a word tells must not depend on where it stands.",
     ),
     Exercise(
         name="mended_frequencies",

@@ -258,37 +258,36 @@ weight_of_its = powers[3] / sum(powers)""",
         why="This is the probe for every leak: edit a token, and nothing before it may move.",
     ),
     Exercise(
-        name="cache_bytes",
+        name="bytes_a_token",
         kind="predict",
         title="What a token costs to remember",
-        text="Llama 3.1 8B has 32 layers, 32 query heads, 8 key-value heads of 128 numbers, 16 bits a number. How many "
-        "bytes does a cache of keys and values need for each token?",
+        text="Llama 3.1 70B has 80 layers, 64 query heads, 8 key-value heads of 128 numbers, 16 bits a number. How "
+        "many bytes does a cache of keys and values need for each token?",
         task="Type the bytes of cache for each token.",
         difficulty=2,
         importance=4,
         minutes=5,
         hints=(
             "What is kept of a token, in every layer?",
-            "*I am off by two*: both keys and values are kept, and 16 bits are two bytes. *I am off by four*: queries "
+            "*I am off by two*: both keys and values are kept, and 16 bits are two bytes. *I am off by eight*: queries "
             "are not kept, so only the key-value heads count.",
-            "2 (keys, values) × 8 × 128 numbers × 32 layers × 2 bytes.",
+            "2 (keys, values) × 8 × 128 numbers × 80 layers × 2 bytes.",
         ),
-        starter="cache_bytes = ...  # bytes",
+        starter="bytes_a_token = ...  # bytes",
         answers={
-            "cache_bytes": typed_number(
-                2 * 8 * 128 * 32 * 2,
+            "bytes_a_token": typed_number(
+                2 * 8 * 128 * 80 * 2,
                 1e-9,
                 {
-                    2 * 32 * 128 * 32 * 2: "that counts the 32 query heads; only the 8 key-value heads are kept",
-                    8 * 128 * 32 * 2: "keys and values are both kept: twice as much",
-                    2 * 8 * 128 * 32: "16 bits are two bytes: twice as much",
-                    2 * 8 * 128 * 32 * 16: "that is in bits; eight of them are a byte",
-                    2 * 8 * 128 * 2: "that is one layer; there are 32",
+                    2 * 64 * 128 * 80 * 2: "that counts the 64 query heads; only the 8 key-value heads are kept",
+                    8 * 128 * 80 * 2: "twice that: keys and values are both kept, and 16 bits are two bytes",
+                    2 * 8 * 128 * 80 * 16: "that is in bits; eight of them are a byte",
+                    2 * 8 * 128 * 2: "that is one layer; there are 80",
                 },
             )
         },
-        solution="cache_bytes = 2 * 8 * 128 * 32 * 2",
-        why="128 KiB a token. With a key-value head for each of the 32 query heads it would be 512.",
+        solution="bytes_a_token = 2 * 8 * 128 * 80 * 2",
+        why="320 KiB a token. With a key-value head for each of the 64 query heads it would be 2.5 MiB.",
     ),
     Exercise(
         name="mended_attend",

@@ -88,13 +88,30 @@ def student_notebook(notebook: dict, lesson: str, exercises) -> dict:
     cells[1:1] = opening(lesson, next((name for here in places.values() for name in here), None))
     others = [exercise for exercise in exercises if exercise.kind != "implement"]
     if others:
-        end = [place for place, cell in enumerate(cells) if LAST_WORDS.search(cell["source"])]
-        place = end[-1] if end else len(cells)
+        place = _room_for_exercises(cells)
         cells[place:place] = [cell for exercise in others for cell in stand_alone(exercise)]
     for place, cell in enumerate(cells):
         cell["id"] = hashlib.sha256(f"{place}:{cell['source']}".encode()).hexdigest()[:8]
     metadata = {key: value for key, value in notebook["metadata"].items() if key in ("kernelspec", "language_info")}
     return {"cells": cells, "metadata": metadata | {"exercises": lesson}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _room_for_exercises(cells: list[dict]) -> int:
+    """Where the exercises that are not cut from the lesson go: below its heading "Exercises", which is made if need be.
+
+    What the lesson says there, for readers who have no exercises before them, is left out.
+    """
+    for place, cell in enumerate(cells):
+        before, found, after = cell["source"].partition("## Exercises\n")
+        if found and cell["cell_type"] == "markdown":
+            _, next_heading, rest = after.partition("\n## ")
+            parts = [before + "## Exercises", (next_heading + rest).strip()]
+            cells[place : place + 1] = [_markdown(part, {}) for part in parts if part]
+            return place + 1
+    end = [place for place, cell in enumerate(cells) if LAST_WORDS.search(cell["source"])]
+    place = end[-1] if end else len(cells)
+    cells.insert(place, _markdown("## Exercises", {}))
+    return place + 1
 
 
 def opening(lesson: str, first: Exercise | None) -> list[dict]:
@@ -170,12 +187,11 @@ def to_my_package(source: str) -> str:
 
 def side_by_side(name: str, yours: str, ours: str) -> str:
     """The student's code beside the lesson's, folded, as HTML that needs no script and no style sheet."""
-    cell = 'style="text-align:left;vertical-align:top"'
-    row = "".join(f"<td {cell}><pre>{escape(code)}</pre></td>" for code in (yours, ours))
-    return (
-        f"<details><summary>{escape(name)}: ours beside yours</summary><table><tr><th {cell}>yours</th>"
-        f"<th {cell}>ours</th></tr><tr>{row}</tr></table></details>"
-    )
+    cell = 'style="text-align:left;vertical-align:top;width:50%"'
+    row = "".join(f'<td {cell}><pre style="white-space:pre-wrap">{escape(code)}</pre></td>' for code in (yours, ours))
+    head = f"<tr><th {cell}>yours</th><th {cell}>ours</th></tr>"
+    table = f'<table style="width:100%">{head}<tr>{row}</tr></table>'
+    return f"<details><summary>{escape(name)}: ours beside yours</summary>{table}</details>"
 
 
 def _markdown(source: str, metadata: dict) -> dict:
