@@ -80,7 +80,7 @@ def lay_out(directory) -> list[str]:
                 file.write(text)
         except FileExistsError:
             continue
-        made += 1
+        made += module in modules()
         record["written"][path.name] = _hash(path)
     write_record(folder, record)
     return [f"{made} modules lent to {folder}"] if made else []

@@ -69,7 +69,7 @@ EXERCISES = (
     Exercise(
         name="rms_norm",
         kind="implement",
-        task="Divide each vector by its root mean square, eps inside the root; then multiply by the gain.",
+        task="Divide each vector by its root mean square, then multiply by the gain.",
         difficulty=2,
         importance=5,
         minutes=10,

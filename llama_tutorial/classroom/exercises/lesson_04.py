@@ -194,7 +194,7 @@ EXERCISES = (
     Exercise(
         name="rotary_frequencies",
         kind="implement",
-        task="Compute the dim/2 speeds theta^(−2i/dim) and slow them as the scaling says; the second result is 1.0.",
+        task="Compute the speeds theta^(−2i/dim), slowed as the scaling says; and return 1.0.",
         difficulty=3,
         importance=4,
         minutes=15,
@@ -209,7 +209,7 @@ EXERCISES = (
     Exercise(
         name="LlamaRotaryEmbedding.angles",
         kind="implement",
-        task="Return the cosines and sines of position times speed, in float32, times the attention factor.",
+        task="Return the cosines and sines of position times speed, times the factor.",
         difficulty=2,
         importance=4,
         minutes=8,

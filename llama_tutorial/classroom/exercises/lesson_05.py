@@ -141,7 +141,7 @@ EXERCISES = (
     Exercise(
         name="causal_mask",
         kind="implement",
-        task="Return a boolean (query, key), True where the key stands no later than the query.",
+        task="Return a boolean (query, key): True where the key is no later than the query.",
         difficulty=2,
         importance=5,
         minutes=8,
@@ -174,7 +174,7 @@ EXERCISES = (
     Exercise(
         name="attend",
         kind="implement",
-        task="Call F.scaled_dot_product_attention so that it equals attend_by_hand, also with more keys than queries.",
+        task="Let F.scaled_dot_product_attention give what attend_by_hand gives.",
         difficulty=3,
         importance=4,
         minutes=10,
@@ -189,7 +189,7 @@ EXERCISES = (
     Exercise(
         name="LlamaAttention.forward",
         kind="implement",
-        task="Project, cut into heads, rotate queries and keys, attend, join the heads, project back.",
+        task="Project, cut into heads, rotate q and k, attend, join the heads, project back.",
         difficulty=4,
         importance=5,
         minutes=25,
@@ -279,9 +279,8 @@ weight_of_its = powers[3] / sum(powers)""",
                 2 * 8 * 128 * 80 * 2,
                 1e-9,
                 {
-                    2 * 64 * 128 * 80 * 2: "that counts the 64 query heads; only the 8 key-value heads are kept",
+                    2 * 64 * 128 * 80 * 2: "only the 8 key-value heads are kept; and 8 bits are a byte",
                     8 * 128 * 80 * 2: "twice that: keys and values are both kept, and 16 bits are two bytes",
-                    2 * 8 * 128 * 80 * 16: "that is in bits; eight of them are a byte",
                     2 * 8 * 128 * 2: "that is one layer; there are 80",
                 },
             )
