@@ -13,10 +13,10 @@ from pathlib import Path
 from torch import Tensor
 
 from . import guard
-from .compare import Outcome, describe, same
+from .compare import Outcome, describe, names_of, same
 from .exercises import is_answer, report_on
 from .properties import Exercise, exercises, find, handed_in, takes
-from .report import CheckFailed, Line, NotWritten, Report
+from .report import NOT_WRITTEN, CheckFailed, Line, NotWritten, Report
 
 __all__ = ["CheckFailed", "NotWritten", "Report", "check"]
 
@@ -91,7 +91,7 @@ def verdict(kind, exercise: Exercise) -> Report:
         found.append(Outcome.of(case, yours))
         changed += guard.usual()
         if isinstance(found[-1].error, NotImplementedError) and guard.from_learner(found[-1].error):
-            return Report(exercise.name, False, f"{guard.raised_in(found[-1].error)} is not written yet.", written=False)
+            return Report(exercise.name, False, f"{guard.raised_in(found[-1].error)} {NOT_WRITTEN}")
     lines = [_line(*each) for each in zip(cases, wanted, found)]
     report = Report(exercise.name, lines=lines)
     if changed:
@@ -138,7 +138,11 @@ def _once_more(report, case, subject, first) -> Report:
 
 
 def explain(exercise: Exercise, judged) -> list:
-    """The catalogue's bugs whose wrong versions give, in every case, what was found."""
+    """The catalogue's bugs whose wrong versions give, in every case, what was found.
+
+    What differs from the lesson's is compared first: there most bugs part ways at once.
+    """
+    judged = sorted(judged, key=lambda each: same(each[2], each[1], each[0].tolerance))
     bugs = []
     for bug, wrong in exercise.wrong():
         subject = exercise.adapt(wrong)
@@ -158,17 +162,18 @@ def _pair(case, wanted: Outcome, found: Outcome):
         if right.shape == yours.shape and right.ndim > 1 and not same(
             Outcome((yours,)), Outcome((right,)), case.tolerance
         ):
-            return case.says, *_plane(right.double(), yours.double(), case.axes.split())
+            return _plane(right.double(), yours.double(), case)
     return None
 
 
-def _plane(wanted: Tensor, found: Tensor, axes: list[str]):
-    """The last two axes of both, at the place along the others where they differ most."""
-    axes = axes if len(axes) == wanted.ndim else [f"axis {i}" for i in range(wanted.ndim)]
+def _plane(wanted: Tensor, found: Tensor, case):
+    """Expected, found, title and axes: the last two, at the place along the others where they differ most."""
+    axes, at = names_of(case.axes, wanted), []
     while wanted.ndim > 2:
-        worst = (found - wanted).nan_to_num(1e9, 1e9, 1e9).abs().flatten(1).amax(1).argmax()
+        worst = int((found - wanted).nan_to_num(1e9, 1e9, 1e9).abs().flatten(1).amax(1).argmax())
+        at.append(f"{axes[len(at)]} {worst}")
         wanted, found = wanted[worst], found[worst]
-    return wanted, found, axes[-2:]
+    return wanted, found, case.says + (f" ({', '.join(at)})" if at else ""), axes[-2:]
 
 
 # -------------------------------------------------------------------------------------------------- collaborators

@@ -80,12 +80,17 @@ def describe(case, found: Outcome, wanted: Outcome) -> str:
         told = case.tell(yours.double(), mine.double())
         if told:
             return told
-    return differs(yours, mine, case.axes.split(), case.tolerance)
+    return differs(yours, mine, names_of(case.axes, mine), case.tolerance)
+
+
+def names_of(axes: str, tensor: Tensor) -> list[str]:
+    """The names of a tensor's axes: those that a case gives, or their numbers."""
+    names = axes.split()
+    return names if len(names) == tensor.ndim else [f"axis {i}" for i in range(tensor.ndim)]
 
 
 def differs(found: Tensor, wanted: Tensor, axes: list[str], tolerance: float) -> str:
     """The first that holds: shape, dtype, NaN, a factor, other order along an axis; else where, and by how much."""
-    axes = axes if len(axes) == wanted.ndim else [f"axis {i}" for i in range(wanted.ndim)]
     if found.shape != wanted.shape:
         return _shapes(found, wanted, axes, tolerance)
     if found.dtype != wanted.dtype:
@@ -169,9 +174,11 @@ def _reordered(found, wanted, axes, slack):
         mine, yours = (part.movedim(axis, 0).reshape(size, -1) for part in (wanted, found))
         if mine.shape[1] < 2:
             continue
-        order = torch.cdist(yours, mine, p=math.inf).argmin(1)
-        if len(set(order.tolist())) == size and (yours - mine[order]).abs().max() <= slack:
-            told = ", ".join(str(i) for i in order.tolist()[:12]) + (", …" if size > 12 else "")
+        order: list[int] = []
+        for near in torch.cdist(yours, mine, p=math.inf) <= slack:
+            order += [i for i in range(size) if near[i] and i not in order][:1]
+        if len(order) == size:
+            told = ", ".join(str(i) for i in order[:12]) + (", …" if size > 12 else "")
             return f"The numbers are right, but in another order along {name}: you have {name} {told}."
     return ""
 
@@ -188,7 +195,7 @@ def _where(wrong, axes, right_word="right", wrong_word="wrong"):
             told.append(f"{right_word} at {name} {_runs(good)}, {wrong_word} at {name} {_runs(bad)}")
     if not told:
         share = wrong.double().mean().item()
-        part = "All" if share == 1 else f"{share:.0%} of the"
+        part = "All" if share == 1 else "Nearly all" if share > 0.99 else f"{share:.0%} of the"
         return f"{part} numbers are {wrong_word}" + (f", at every {_listed(axes)}." if share < 1 and axes else ".")
     first = "; ".join(told)
     return first[0].upper() + first[1:] + "."

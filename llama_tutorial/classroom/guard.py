@@ -58,7 +58,7 @@ def sandbox():
     """
     printed, state = io.StringIO(), (random.getstate(), np.random.get_state())
     settings = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
-    exact = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    exact = torch.are_deterministic_algorithms_enabled()
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
@@ -77,7 +77,8 @@ def sandbox():
         torch.set_grad_enabled(grad)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(exact[0], warn_only=exact[1])
+        if torch.are_deterministic_algorithms_enabled() != exact:  # asked first: setting it loads half of torch
+            torch.use_deterministic_algorithms(exact)
         random.setstate(state[0])
         np.random.set_state(state[1])
 

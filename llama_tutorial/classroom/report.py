@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+NOT_WRITTEN = "is not written yet."
+SHOWN = 2  # of so many properties that do not hold a report says what was seen
 GREEN, RED, GREY = "#1a6626", "#ab4a55", "#5f6672"  # the figures' hues as text
 
 
@@ -36,14 +38,17 @@ class Report:
     symptom: str = ""
     lines: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    pair: tuple[str, Tensor, Tensor, list[str]] | None = None  # title, expected, found, axes
+    pair: tuple[Tensor, Tensor, str, list[str]] | None = None  # expected, found, title, axes
     printed: str = ""
     seconds: float = 0.0
-    written: bool = True
 
     @property
     def bug(self):
         return self.bugs[0] if self.bugs else None
+
+    @property
+    def written(self):
+        return not self.diagnosis.endswith(NOT_WRITTEN)
 
     @property
     def headline(self):
@@ -59,17 +64,22 @@ class Report:
         """What stands between the headline and the properties, a paragraph each."""
         told = [self.diagnosis] if self.diagnosis else []
         if self.symptom:
-            told.append(f"What one sees of it in training: {self.symptom[0].lower()}{self.symptom[1:]}")
+            told.append(f"Symptom: {self.symptom[0].lower()}{self.symptom[1:]}")
         if len(self.bugs) > 1:
             told.append(f"By its numbers it cannot be told apart from: {', '.join(self.bugs[1:])}.")
         if self.printed and not self.passed:
             told.append(f"Your code printed: {self.printed}")
         return told + self.notes
 
+    def _seen(self):
+        """Every property with what was seen: of the first few that do not hold, the others mostly follow from them."""
+        shown = [line for line in self.lines if line.held is False][:SHOWN]
+        return [(line, line.seen if line.held is None or line in shown else "") for line in self.lines]
+
     def __repr__(self):
         lines = [("✓ " if self.passed else "✗ ") + self.headline, *(f"  {part}" for part in self.told())]
-        for line in self.lines:
-            lines.append(f"  {line.mark} {line.says}" + (f": {line.seen}" if line.seen else ""))
+        for line, seen in self._seen():
+            lines.append(f"  {line.mark} {line.says}" + (f": {seen}" if seen else ""))
         return "\n".join(lines)
 
     def _repr_html_(self):
@@ -77,7 +87,7 @@ class Report:
         head = f'<b style="color:{color}">{"✓" if self.passed else "✗"} {html.escape(self.headline)}</b>'
         bug = f' <code style="color:{GREY}">{html.escape(self.bug)}</code>' if self.bug else ""
         told = "".join(f'<div style="margin:4px 0 0 18px">{html.escape(part)}</div>' for part in self.told())
-        lines = "".join(self._line(line) for line in self.lines)
+        lines = "".join(self._line(line, seen) for line, seen in self._seen())
         fold = "" if not self.lines else (
             f'<details {"" if self.passed else "open"} style="margin:6px 0 0 18px">'
             f'<summary style="display:block;color:{GREY}">the properties, one by one ▾</summary>{lines}</details>'
@@ -85,9 +95,9 @@ class Report:
         return f'<div style="max-width:1000px;line-height:1.45">{head}{bug}{told}{self._picture()}{fold}</div>'
 
     @staticmethod
-    def _line(line):
+    def _line(line, seen):
         color = {True: GREEN, False: RED, None: GREY}[line.held]
-        seen = f': <span style="color:{GREY}">{html.escape(line.seen)}</span>' if line.seen else ""
+        seen = f': <span style="color:{GREY}">{html.escape(seen)}</span>' if seen else ""
         return f'<div><b style="color:{color}">{line.mark}</b> {html.escape(line.says)}{seen}</div>'
 
     def _picture(self):
@@ -97,8 +107,7 @@ class Report:
         from ..viz import expected_and_yours
         from ..viz.show import Picture
 
-        title, expected, found, axes = self.pair
-        return Picture(expected_and_yours(expected, found, title, axes))._repr_html_()
+        return Picture(expected_and_yours(*self.pair))._repr_html_()
 
 
 class CheckFailed(AssertionError):

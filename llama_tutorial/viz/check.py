@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import GREY, INK, RED, canvas, dark, numbers, signed
+from .canvas import GREY, INK, RED, canvas, dark, numbers, on, signed
 
 MOST = 64                                # rows and columns that are drawn; of more, evenly spaced ones
 
@@ -20,7 +20,7 @@ def expected_and_yours(expected, yours, title="", axes=("row", "column")):
     scale = max(np.abs(expected[np.isfinite(expected)]).max(initial=0.0), 1e-9)
     wrong = np.mean(~(np.abs(difference) <= 1e-3 * scale))
     rows, columns = expected.shape
-    w, h = 290, min(290, max(60, 290 * rows / columns))
+    w, h = 290, min(290, max(60, 29 * rows, 290 * rows / columns))
     c = canvas(150 + h, title, f"Blue is positive, orange negative, up to ±{scale:.3g}; "
                f"down: {axes[0]}, across: {axes[1]}.")
     panels = (("expected", expected, INK), ("difference", difference, dark(RED) if wrong else GREY), ("yours", yours, INK))
@@ -29,10 +29,22 @@ def expected_and_yours(expected, yours, title="", axes=("row", "column")):
         c.say(x, 104, name, 11, color, weight="bold")
         c.bar(x - 1, 117, w + 2, h + 2, GREY)
         c.image(x, 118, w, h, _colors(values / scale))
+        if columns <= 8:
+            _write(c, x, 118, w / columns, h / rows, values, scale)
         if place < 2:
             c.say(x + w + 19, 118 + h / 2, "+="[place], 15, GREY, "center", "center_baseline")
     return c.done(f"Three heatmaps over {axes[0]} and {axes[1]}: what was expected, the difference, and yours; "
                   f"{wrong:.0%} of the numbers differ.")
+
+
+def _write(c, x, y, w, h, values, scale):
+    """The numbers themselves, where there is room for them."""
+    for i, line in enumerate(values):
+        for j, value in enumerate(line):
+            text = f"{value:.2f}" if np.isfinite(value) else str(value)
+            if abs(value) >= 0.005 or not np.isfinite(value):
+                color = on(_colors(np.array(value / scale)))
+                c.say(x + (j + 0.5) * w, y + (i + 0.5) * h, text, min(7.5, 0.32 * h), color, "center", "center_baseline")
 
 
 def _evenly(size):

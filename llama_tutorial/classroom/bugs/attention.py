@@ -11,11 +11,10 @@ from einops import einsum, rearrange
 from torch import nn
 
 from ...attention import LlamaAttention, attend, causal_mask
-from ...config import LlamaConfig
 from ...rotary import LlamaRotaryEmbedding, rotate
 from . import also, bug
 
-SILENT = "None: trained from scratch, the loss is the same. Published weights give gibberish."
+SILENT = "None that the loss shows: trained from scratch, it is the same. Published weights give gibberish."
 LEAK = "The loss is far too good, because every token sees what it is to predict; generation is gibberish."
 
 
@@ -305,7 +304,7 @@ class Steps(LlamaAttention):
 
     def __init__(self, config):
         super().__init__(config)
-        self.config = LlamaConfig(config)
+        self.config = config
 
     def forward(self, x, rotation=None, mask=None, cache=None):
         past = 0 if cache is None else len(cache)

@@ -4,7 +4,7 @@ import torch
 
 from . import also, bug
 
-SILENT = "None: the loss curve looks like that of the right norm."
+SILENT = "None; the loss curve looks like that of the right norm."
 
 
 def _wide(x):

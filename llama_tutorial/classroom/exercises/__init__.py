@@ -66,14 +66,14 @@ def judge(answer, name: str) -> str:
 def report_on(answer, name: str):
     """The report on an answer, as `check` shows it; a right one is told what it teaches."""
     from .. import guard
-    from ..report import Report
+    from ..report import NOT_WRITTEN, Report
 
     exercise = by_name()[name][1]
     with guard.sandbox() as printed:
         try:
             told = judge(answer, name)
         except NotImplementedError:
-            return Report(name, False, f"{name} is not written yet.", written=False)
+            return Report(name, False, f"{name} {NOT_WRITTEN}")
     notes = [exercise.why] if exercise.why and not told else []
     sentence = told[:1].upper() + told[1:] + "." * bool(told)
     return Report(name, not told, sentence, notes=notes, printed=" ".join(printed.getvalue().split())[:200])

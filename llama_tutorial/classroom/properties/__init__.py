@@ -194,3 +194,7 @@ def reached(value, **inputs):
         if grad is None:
             raise Fault(f"No gradient reaches {name}, so training cannot change it: is it detached, or not used?")
     return grads
+
+
+def tells_gradient(found: Tensor, wanted: Tensor) -> str:
+    return "A gradient differs from the lesson's, as it does wherever the output differs."

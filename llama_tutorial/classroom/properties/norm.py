@@ -5,7 +5,7 @@ import torch
 from ...rms_norm import LlamaRMSNorm, rms_norm
 from ..bugs import catalogue
 from ..guard import call
-from . import Case, Exercise, built, collect, normal, own_weights, reached, run_with
+from . import Case, Exercise, built, collect, normal, own_weights, reached, run_with, tells_gradient
 
 CASES: list[Case] = []
 case = collect(CASES)
@@ -39,8 +39,7 @@ def gain(norm):
 
 
 def _tells_leak(found, wanted):
-    moved = [i for i in range(found.shape[1]) if i != 5 and found[:, i].abs().max() > 1e-5]
-    return moved and f"I edited token 5 alone, and tokens {moved[0]} … {moved[-1]} moved too: they share something."
+    return "I edited token 5 alone, and others moved too: they share something."
 
 
 @case("every token is normed alone", "batch seq dim", tell=_tells_leak)
@@ -49,7 +48,8 @@ def alone(norm):
     edited = x.clone()
     edited[:, 5] *= 3
     edited[:, 5, 0] += 4
-    return norm(edited, ONES, 1e-5) - norm(x, ONES, 1e-5)
+    moved = norm(edited, ONES, 1e-5) - norm(x, ONES, 1e-5)
+    return torch.cat([moved[:, :5], moved[:, 6:]], dim=1)
 
 
 @case("311 tokens, with gain and eps", "batch seq dim")
@@ -85,7 +85,7 @@ def float64(norm):
     return norm(normal(13, 5, 7, dtype=torch.float64), normal(14, 7, dtype=torch.float64), 1e-5)
 
 
-@case("gradients reach the input and the gain", tolerance=1e-3)
+@case("gradients reach the input and the gain", tolerance=1e-3, tell=tells_gradient)
 def gradients(norm):
     x, weight = normal(15, 2, 5, 7).requires_grad_(), normal(16, 7).requires_grad_()
     return reached((norm(x, weight, 1e-3) * normal(17, 2, 5, 7)).sum(), x=x, weight=weight)
