@@ -379,10 +379,12 @@ def test_imports_of_lessons_lead_to_the_students_package():
     before = (
         "from llama_tutorial.config import LlamaConfig\nfrom llama_tutorial import check\n"
         "from llama_tutorial import talk\nfrom llama_tutorial.viz import show\nimport torch  # llama_tutorial\n"
+        "import llama_tutorial.rotary as r\npatch('llama_tutorial.attention.attend', 'llama_tutorial is ours')"
     )
-    after = before.replace("llama_tutorial.config", "my_llama.config").replace("l import talk", "l import talk")
+    after = before.replace("llama_tutorial.config", "my_llama.config").replace("llama_tutorial.rot", "my_llama.rot")
     after = after.replace("from llama_tutorial import talk", "from my_llama import talk")
-    assert student.to_my_package(before) == after.rstrip("\n")
+    after = after.replace("llama_tutorial.attention.attend", "my_llama.attention.attend")
+    assert student.to_my_package(before) == after
     assert student.to_my_package("%time x") == "%time x"
 
 

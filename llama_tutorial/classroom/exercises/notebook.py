@@ -167,22 +167,31 @@ def ladder(hints) -> str:
 
 
 def to_my_package(source: str) -> str:
-    """A cell with its imports of lessons turned to the student's own package; `check` and the figures stay ours."""
+    """A cell that takes what lessons define from the student's own package; `check` and the figures stay ours.
+
+    Turned are imports, and strings that name a place in a module, as `unittest.mock.patch` takes them.
+    """
     try:
         tree = ast.parse(source)
     except SyntaxError:  # a magic
         return source
     lines = source.splitlines()
-    ours = {name for name, home in _HOME.items() if home in modules()}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or node.level:
-            continue
-        head, _, module = (node.module or "").partition(".")
-        if head != HERE or not (module in modules() or (not module and all(a.name in ours for a in node.names))):
-            continue
-        for number in range(node.lineno - 1, node.end_lineno):
-            lines[number] = re.sub(rf"\b{HERE}\b", YOURS, lines[number], count=1)
+        if _leads_to_a_lesson(node):
+            for number in range(node.lineno - 1, node.end_lineno):
+                lines[number] = re.sub(rf"\b{HERE}\b", YOURS, lines[number], count=1)
     return "\n".join(lines)
+
+
+def _leads_to_a_lesson(node: ast.AST) -> bool:
+    """Whether a piece of code names a module that a lesson exports, or imports only what such modules define."""
+    if isinstance(node, ast.ImportFrom) and node.module == HERE:
+        return all(_HOME.get(alias.name, alias.name) in modules() for alias in node.names)
+    names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    names += [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+    parts = [name.split(".") for name in names]
+    return any(part[0] == HERE and part[1:] and part[1] in modules() for part in parts)
 
 
 def side_by_side(name: str, yours: str, ours: str) -> str:
