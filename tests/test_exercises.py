@@ -241,6 +241,11 @@ def test_no_two_exercises_share_a_name():
     assert len(names) == len(set(names))
 
 
+def test_the_docs_list_every_exercise(root):
+    text = (root / "docs" / "exercises.md").read_text()
+    assert [lesson for lesson in LESSONS if f"### {lesson}\n\n{exercises.overview(lesson)}\n" not in text] == []
+
+
 def namespace(code: str, lesson: str) -> dict:
     """Execute an answer with the imports of its lesson's student notebook, names of lessons from ours."""
     cells = [cell["source"] for cell in exercises.build(lesson)["cells"] if cell["cell_type"] == "code"]

@@ -10,9 +10,9 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from .texts import KINDS, Exercise
+from .texts import KINDS, Exercise, dots
 
-__all__ = ["KINDS", "Exercise", "begin", "by_name", "judge", "lessons", "write_exercises"]
+__all__ = ["KINDS", "Exercise", "begin", "by_name", "judge", "lessons", "overview", "solution", "write_exercises"]
 
 SUFFIX = "_exercises"
 
@@ -168,6 +168,16 @@ def solution(name: str) -> str:
             f"the check alone knows it. The last hint: {exercise.hints[-1]}"
         )
     return f"{exercise.solution}\n\n# {exercise.why}"
+
+
+def overview(lesson: str) -> str:
+    """A lesson's exercises as a markdown table: what a page may show of them."""
+    rows = ["| Exercise | Kind | Difficulty | Importance | Minutes |", "|---|---|---|---|---|"]
+    for exercise in lessons()[lesson]:
+        name = exercise.title or f"`{exercise.name}`"
+        told = (name, exercise.kind, dots(exercise.difficulty), dots(exercise.importance), str(exercise.minutes))
+        rows.append(f"| {' | '.join(told)} |")
+    return "\n".join(rows)
 
 
 def known() -> str:

@@ -8,7 +8,7 @@ from html import escape
 from ... import _HOME
 from ..cut import cut, functions, leaks
 from ..pieces import homes, modules
-from .texts import Exercise
+from .texts import Exercise, dots
 
 HERE = "llama_tutorial"
 YOURS = "my_llama"
@@ -150,11 +150,6 @@ def sheet(exercises) -> str:
             ladder(exercise.hints),
         ]
     return "\n\n".join(parts)
-
-
-def dots(count: int) -> str:
-    """A number from 1 to 5 as dots."""
-    return "●" * count + "○" * (5 - count)
 
 
 def ladder(hints) -> str:

@@ -34,6 +34,11 @@ class Exercise:
     why: str = ""
 
 
+def dots(count: int) -> str:
+    """A number from 1 to 5 as dots."""
+    return "●" * count + "○" * (5 - count)
+
+
 def typed_number(truth: float, tolerance: float, slips: Mapping[float, str] | None = None) -> Judge:
     """A judge of a number that was typed: right within a share `tolerance`; a slip is named by what it gives."""
 
