@@ -574,7 +574,20 @@ def test_two_helpers_of_one_name_are_told(course):
     first = "def helper():\n    return 1\n\n\ndef rms_norm(x):\n    return helper()\n"
     second = "def helper():\n    return 2\n\n\nclass LlamaRMSNorm:\n    def forward(self):\n        return helper()\n"
     assert my_package.keep(own(first, "rms_norm"), None, course).startswith("✓")
-    assert "another helper helper" in my_package.keep(own(second, "LlamaRMSNorm"), None, course)
+    told = "not kept: your rms_norm has another helper: give yours another name"
+    assert my_package.keep(own(second, "LlamaRMSNorm"), None, course) == told
+
+
+@pytest.mark.parametrize(
+    "line, told",
+    [
+        ("from functools import reduce", "not kept: the lesson has another reduce: give yours another name"),
+        ("from einops.einops import reduce", "✓ yours now stands in my_llama/rms_norm.py"),
+    ],
+)
+def test_an_import_of_another_thing_under_the_lessons_name_is_told(course, line, told):
+    mine = own(f"{line}\n\n\ndef rms_norm(x):\n    return reduce(x)\n", "rms_norm")
+    assert my_package.keep(mine, None, course) == told
 
 
 # ------------------------------------------------------------------------------------------------ the command line
@@ -672,6 +685,10 @@ def test_a_notebook_runs_to_the_first_part_that_is_not_written_and_says_so_in_a_
     _, (source, error) = run_notebook(path)
     task = exercises.by_name()["rms_norm"][1].task
     assert "rms_norm(x" in source and error.traceback == [f"○ Not yet written: rms_norm. {task}"]
+    theirs = {"id": "theirs", "source": "import torch\n\ntorch.empty(1, device='meta').cpu()"}
+    path.write_text(json.dumps(notebook | {"cells": [*notebook["cells"][:3], notebook["cells"][2] | theirs]}))
+    _, (source, error) = run_notebook(path)
+    assert error.ename == "NotImplementedError" and "Traceback" in "".join(error.traceback)
 
 
 @pytest.mark.thorough

@@ -261,11 +261,36 @@ def alone(module: str, piece: Piece) -> str:
 
 
 def must_agree(piece: Piece, record: dict, module: str) -> None:
-    """Unfit where another part of the module has a helper of the same name that is another."""
+    """Unfit where a name that the piece brings along stands for something else elsewhere in the module."""
+    imports = [node for node in ast.parse(source_of(module)).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    others = {"the lesson": {name: import_line(node, name, None) for node in imports for name in bound(node)}}
     for name, other in record["kept"].get(module, {}).items():
-        for helper, code in piece.helpers.items():
-            if name != piece.name and other["helpers"].get(helper, code) != code:
-                raise Unfit(f"your {name} has another helper {helper}: give one of the two another name")
+        others |= {f"your {name}": _brings(Piece(**other))} if name != piece.name else {}
+    for owner, names in others.items():
+        for name, code in _brings(piece).items():
+            if name in names and not _same_thing(code, names[name]):
+                raise Unfit(f"{owner} has another {name}: give yours another name")
+
+
+def _brings(piece: Piece) -> dict[str, str]:
+    """The names that a piece brings along, helpers and imports, and the code of each."""
+    imports = {name: line for line in piece.imports for name in bound(ast.parse(line).body[0])}
+    return {**imports, **piece.helpers}
+
+
+def _same_thing(one: str, other: str) -> bool:
+    """Whether two pieces of code are the same, or import the same object by other words."""
+    if one == other or not (one.startswith(("from ", "import ")) and other.startswith(("from ", "import "))):
+        return one == other
+    found = []
+    for line in (one, other):
+        space: dict = {}
+        try:
+            exec(line, space)
+        except ImportError:
+            return False
+        found.append([value for name, value in space.items() if name != "__builtins__"])
+    return all(mine is theirs for mine, theirs in zip(*found))
 
 
 def _history() -> list[str]:

@@ -4,6 +4,7 @@ A lesson's exercises stand in `lesson_NN.py`; `docs/exercises.md` tells how one 
 """
 
 import json
+import linecache
 import os
 import sys
 from functools import cache
@@ -141,11 +142,14 @@ def begin(say=print) -> None:
 
 
 def _in_one_line(shell, kind, error, trace, tb_offset=None):
-    """How IPython shows what is not yet written: a line, no traceback."""
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    name = getattr(trace.tb_frame.f_code, "co_qualname", trace.tb_frame.f_code.co_name)
-    line = f"○ Not yet written: {name}. {error}"
+    """How IPython shows what is not yet written: a line, no traceback. PyTorch's own errors of the kind stay whole."""
+    last = trace
+    while last.tb_next is not None:
+        last = last.tb_next
+    code = last.tb_frame.f_code
+    if kind.__name__ not in linecache.getline(code.co_filename, last.tb_lineno):
+        return shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+    line = f"○ Not yet written: {code.co_qualname}. {error}"
     shell._showtraceback(kind, error, [line])
     return [line]
 
