@@ -166,6 +166,11 @@ def softmax_over_heads(q, k, v, mask=None):
     return _mixed(q, k, v, mask, softmax_over=1)
 
 
+@also("mask_absent", "attend")
+def no_mask_at_all(q, k, v, mask=None):
+    return _mixed(q, k, v, torch.ones(q.shape[2], k.shape[2], dtype=torch.bool))
+
+
 @also("diagonal_masked", "attend")
 def diagonal_masked_by_a_large_number(q, k, v, mask=None):
     return _mixed(q, k, v, mask, hidden=torch.finfo(q.dtype).min, by=diagonal_masked)
@@ -268,6 +273,11 @@ def mask_ignored(q, k, v, mask=None):
     return attend(q, k, v)
 
 
+@also("mask_ignored", "attend")
+def is_causal_and_nothing_else(q, k, v, mask=None):
+    return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
 @bug(
     "attend",
     symptom="None with causal masks. A mask that lets tokens look ahead, as within a prompt, has no effect.",
@@ -338,8 +348,8 @@ class Steps(LlamaAttention):
 @bug(
     "LlamaAttention",
     symptom=SILENT,
-    says="The rotary frequencies are made for the model's width. Rotary turns one head: LlamaRotaryEmbedding(head_dim). "
-    "Your slowest wavelength is too short.",
+    says="The rotary frequencies are made for the model's width, so that the slowest wavelength is too short. Rotary "
+    "turns one head: LlamaRotaryEmbedding(head_dim).",
 )
 class model_width(Steps):
     def __init__(self, config):

@@ -12,7 +12,10 @@ from einops import rearrange, repeat
 from ...rotary import LlamaRotaryEmbedding, check_scaling, rotary_frequencies, rotate, slow_the_slow_hands
 from . import also, bug
 
-SILENT = "None that the loss shows: trained from scratch, it is the same. Published weights give gibberish after the first token."
+SILENT = (
+    "None that the loss shows: trained from scratch, it is the same. "
+    "Published weights give gibberish after the first token."
+)
 
 
 def _fit(rotation, x):
