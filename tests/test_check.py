@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from check_mistakes import MISTAKES
 from check_variants import RIGHT, PublishedNorm, rope
 from torch import nn
 
@@ -67,6 +68,24 @@ def test_every_mistake_is_found_and_named(name):
 @pytest.mark.parametrize("obj, exercise", RIGHT, ids=[f"{obj.__name__}-{exercise}" for obj, exercise in RIGHT])
 def test_no_right_solution_is_blamed(obj, exercise):
     assert check(obj, exercise).passed
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("exercise", MISTAKES)
+def test_mistakes_in_another_hand_are_named(exercise):
+    source, mistakes = MISTAKES[exercise]
+    assert check(written(source), exercise).passed
+    for name, there, instead in mistakes:
+        assert there in source
+        error = fails(written(source.replace(there, instead)), exercise)
+        assert error.bug == name or name in error.bugs, f"{there} → {instead}: {error.bugs}, not {name}\n{error}"
+
+
+def written(source):
+    """The class that a cell with this source defines."""
+    found = {"__name__": "__main__"}
+    exec(compile(source, "<cell>", "exec"), found)
+    return [value for value in found.values() if getattr(value, "__module__", "") == "__main__"][-1]
 
 
 def test_there_are_enough_of_both():

@@ -366,6 +366,28 @@ class model_width_cut_to_the_head(model_width):
 
 @bug(
     "LlamaAttention",
+    symptom="None with the usual base. Llama 3 (theta = 500,000) is right at position 0 and worse with every token.",
+    says="The config's rope_theta is not used: hand it to LlamaRotaryEmbedding.",
+)
+class theta_of_config_ignored(Steps):
+    def __init__(self, config):
+        super().__init__(config)
+        self.rotary_emb = LlamaRotaryEmbedding(self.head_dim, scaling=config.rope_scaling)
+
+
+@bug(
+    "LlamaAttention",
+    symptom="None in short prompts. In long ones Llama 3.1 and later lose the thread.",
+    says="The config's rope_scaling is not used: hand it to LlamaRotaryEmbedding.",
+)
+class scaling_of_config_ignored(Steps):
+    def __init__(self, config):
+        super().__init__(config)
+        self.rotary_emb = LlamaRotaryEmbedding(self.head_dim, config.rope_theta)
+
+
+@bug(
+    "LlamaAttention",
     symptom="The loss is clearly worse.",
     says="Only the queries are turned: a score changed when both positions moved together. Turn the keys too.",
 )
@@ -455,6 +477,13 @@ def _reshaped(x, dim):
 class heads_by_reshape(Steps):
     def split(self, x):
         return _reshaped(x, self.head_dim)
+
+
+@also("heads_by_reshape", "LlamaAttention")
+class queries_by_reshape(Steps):
+    def turn(self, q, k, v, rotation):
+        q = _reshaped(rearrange(q, "batch head seq dim -> batch seq (head dim)"), self.head_dim)
+        return rotate(q, rotation), rotate(k, rotation), v
 
 
 @also("heads_by_reshape", "LlamaAttention")

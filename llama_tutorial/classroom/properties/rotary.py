@@ -111,12 +111,12 @@ def plain(frequencies):
     return _against(frequencies, 64, 10000.0)
 
 
-@case("any even dim", "")
+@case("any even dim", "pair")
 def dims(frequencies):
     return tuple(_against(frequencies, dim, 10000.0) for dim in (2, 14, 26))
 
 
-@case("theta is used", "")
+@case("theta is used", "pair")
 def theta(frequencies):
     return tuple(_against(frequencies, 26, base) for base in (100.0, 500000.0))
 
@@ -131,7 +131,7 @@ def linear(frequencies):
     return _against(frequencies, 64, 10000.0, LINEAR)
 
 
-@case("older files write `type` for `rope_type`; `default` is no scaling", "")
+@case("older files write `type` for `rope_type`; `default` is no scaling", "pair")
 def spellings(frequencies):
     older, default = {"type": "linear", "factor": 2.0}, {"rope_type": "default"}
     return _against(frequencies, 26, 10000.0, older), _against(frequencies, 26, 10000.0, default)
@@ -176,7 +176,7 @@ def between(slow):
     return _slowed(slow, 8.0, 1.0, 4.0, 256)
 
 
-@case("other factors and lengths", "")
+@case("other factors and lengths", "pair")
 def others(slow):
     return _slowed(slow, 32.0, 1.0, 4.0, 8192), _slowed(slow, 4.0, 2.0, 32.0, 1000)
 
@@ -230,7 +230,7 @@ def distance(rotary):
 def given_positions(rotary):
     x = normal(25, 2, 5, 14)
     one, each = torch.tensor([3, 100, 7, 0, 1]), torch.tensor([[0, 1, 2, 3, 4], [7, 7, 0, 30, 2]])
-    return rotary(x, one), rotary(x, each)
+    return rotary(x, one), rotary(x, each), rotary(normal(35, 2, 3, 5, 14), each)
 
 
 @case("heads share the positions of their token", "batch head seq dim")
