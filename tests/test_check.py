@@ -538,6 +538,7 @@ def test_a_pass_is_kept_beside_a_package_of_exercises(tmp_path, monkeypatch, cap
     assert capsys.readouterr().out == "✓ yours now stands in my_llama/rms_norm.py\n"
 
 
+@pytest.mark.thorough
 def test_what_attention_lacks_for_lesson_11_is_told_and_not_judged():
     class NoCache(LlamaAttention):
         def forward(self, x, rotation=None, mask=None, cache=None):
