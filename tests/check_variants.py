@@ -50,9 +50,9 @@ def by_a_dot_product(x, weight, eps):
 
 @right("rms_norm")
 def in_place_on_a_copy(x, weight, eps):
-    y = x.float().clone()
-    size = y.pow(2).mean(-1, keepdim=True).add_(eps).sqrt()
-    y = y.div_(size)
+    y = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
+    y += x
+    y /= x.to(y.dtype).pow(2).mean(-1, keepdim=True).add_(eps).sqrt()
     return y.to(x.dtype) * weight
 
 

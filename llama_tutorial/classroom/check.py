@@ -42,11 +42,13 @@ def check(obj, exercise: str | None = None, *, save=None) -> Report:
         report = judge(obj, known, method)
         report.exercise = f"{known.name}.{method}" if method else known.name
     if not report.passed:
+        error = (CheckFailed if report.written else NotWritten)(report)
         if _in_notebook() and report.written:
             from IPython.display import display
 
             display(report)
-        raise (CheckFailed if report.written else NotWritten)(report)
+            error.shown = True
+        raise error from None
     _keep(obj, report.exercise, save)
     return report
 
@@ -100,13 +102,15 @@ def verdict(kind, exercise: Exercise) -> Report:
     if not failed:
         if any(line.held is None for line in lines):
             _later(report, exercise, cases, wanted, found)
-        return _once_more(report, cases[0], yours, found[0])
+        return report if _repeats(cases[0], yours, found[0]) else unsteady(report)
     report.passed = False
     judged = [(case, right, theirs) for case, right, theirs in zip(cases, wanted, found) if not case.later]
     bugs = explain(exercise, judged)
     if bugs:
         report.bugs = tuple(bug.name for bug in bugs)
         report.diagnosis, report.symptom = bugs[0].says, bugs[0].symptom
+    elif not _repeats(cases[failed[0]], yours, found[failed[0]]):
+        return unsteady(report)
     else:
         report.diagnosis = f"Not so: {lines[failed[0]].says}. {lines[failed[0]].seen}"
     report.pair = _pair(*(each[failed[0]] for each in (cases, wanted, found)))
@@ -125,16 +129,18 @@ def _line(case, wanted, found) -> Line:
     return Line(None if case.later else False, case.says, describe(case, found, wanted))
 
 
-def _once_more(report, case, subject, first) -> Report:
-    """The first case again, under other random numbers and after all others: it must give the same."""
+def _repeats(case, subject, first) -> bool:
+    """Whether a case gives the same under other random numbers and after all other cases."""
     guard.usual(seed=1)
-    if not same(Outcome.of(case, subject), first, 1e-6):
-        report.passed = False
-        report.diagnosis = (
-            "The same input gave another output the second time. Is there dropout or another random number in it, "
-            "or something that it remembers from call to call?"
-        )
-    return report
+    return same(Outcome.of(case, subject), first, 1e-6)
+
+
+def unsteady(report) -> Report:
+    told = (
+        "The same input gave another output the second time. Is there dropout or another random number in it, "
+        "or something that it remembers from call to call?"
+    )
+    return replace(report, passed=False, diagnosis=told)
 
 
 def explain(exercise: Exercise, judged) -> list:
@@ -205,9 +211,9 @@ def _namespaces(obj) -> list[dict]:
     """The global names that the functions of a learner's object see, outside of installed code."""
     kinds = [obj if isinstance(obj, type) else type(obj)]
     parts = [part for kind in kinds for base in kind.__mro__ for part in vars(base).values()] + [obj]
-    functions = [part for part in parts if isinstance(part, types.FunctionType)]
-    spaces = {id(f.__globals__): f.__globals__ for f in functions if not f.__code__.co_filename.startswith(guard.homes())}
-    return list(spaces.values())
+    functions = [inspect.unwrap(part) for part in parts if isinstance(part, types.FunctionType)]
+    theirs = [function for function in functions if not function.__code__.co_filename.startswith(guard.homes())]
+    return list({id(function.__globals__): function.__globals__ for function in theirs}.values())
 
 
 def _alike(theirs, reference) -> bool:

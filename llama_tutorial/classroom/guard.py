@@ -5,6 +5,7 @@ import importlib
 import inspect
 import io
 import linecache
+import os
 import random
 import sysconfig
 import types
@@ -27,7 +28,7 @@ class Fault(Exception):
 
 
 def call(function, *args, **kwargs):
-    """function(*args, **kwargs) on copies of its tensors; Fault where it wrote into one of them."""
+    """function(*args, **kwargs) on copies of its tensors; Fault where it wrote into one of them or returned it."""
     given_args, given_kwargs = tree_map(_copy, (args, kwargs))
     result = function(*given_args, **given_kwargs)
     for before, after in zip(tree_leaves((args, kwargs)), tree_leaves((given_args, given_kwargs))):
@@ -36,6 +37,8 @@ def call(function, *args, **kwargs):
                 f"It wrote into a tensor that it was given, of shape {tuple(before.shape)}. Whoever called still needs "
                 "that tensor: make a new one (x = x * 2, not x *= 2; clone before writing into it)."
             )
+    if any(result is value for value in tree_leaves((given_args, given_kwargs)) if isinstance(value, torch.Tensor)):
+        raise Fault("It returned its input, as it came in.")
     return result
 
 
@@ -110,7 +113,7 @@ def homes():
     """The folders in which installed code lies; a function from elsewhere in torch was put there by hand."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {Path(sysconfig.get_path(name)) for name in names} | {PACKAGE, Path(torch.__file__).parents[1]}
-    return tuple(str(folder) for folder in folders)
+    return tuple(f"{folder}{os.sep}" for folder in folders)
 
 
 def watched():

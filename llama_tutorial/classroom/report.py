@@ -28,7 +28,8 @@ class Report:
     """What a check found of one exercise; it shows itself in Jupyter, and prints as text.
 
     `passed`; `diagnosis`, one or two sentences; `bug`, the catalogue's identifier or None, and `bugs`, all that cannot
-    be told apart from it; `lines`, one per property; `seconds` of CPU time; `written`, False while it raises NotImplementedError.
+    be told apart from it; `lines`, one per property; `seconds` of CPU time; `written`, False while the exercise raises
+    NotImplementedError.
     """
 
     exercise: str
@@ -120,9 +121,11 @@ class CheckFailed(AssertionError):
         super().__init__(report.diagnosis)
         self.report, self.bug, self.bugs = report, report.bug, report.bugs
 
+    shown = False  # whether the report stands above already
+
     def _render_traceback_(self):
         """What IPython shows in place of a traceback: the way through our code helps nobody."""
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {self}" if self.shown else repr(self.report)]
 
 
 class NotWritten(CheckFailed):

@@ -166,6 +166,11 @@ def softmax_over_heads(q, k, v, mask=None):
     return _mixed(q, k, v, mask, softmax_over=1)
 
 
+@also("mask_absent", "attend")
+def no_mask_at_all(q, k, v, mask=None):
+    return _mixed(q, k, v, torch.ones(q.shape[2], k.shape[2], dtype=torch.bool))
+
+
 @also("diagonal_masked", "attend")
 def diagonal_masked_by_a_large_number(q, k, v, mask=None):
     return _mixed(q, k, v, mask, hidden=torch.finfo(q.dtype).min, by=diagonal_masked)
@@ -268,6 +273,11 @@ def mask_ignored(q, k, v, mask=None):
     return attend(q, k, v)
 
 
+@also("mask_ignored", "attend")
+def is_causal_and_nothing_else(q, k, v, mask=None):
+    return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
 @bug(
     "attend",
     symptom="None with causal masks. A mask that lets tokens look ahead, as within a prompt, has no effect.",
@@ -338,8 +348,8 @@ class Steps(LlamaAttention):
 @bug(
     "LlamaAttention",
     symptom=SILENT,
-    says="The rotary frequencies are made for the model's width. Rotary turns one head: LlamaRotaryEmbedding(head_dim). "
-    "Your slowest wavelength is too short.",
+    says="The rotary frequencies are made for the model's width, so that the slowest wavelength is too short. Rotary "
+    "turns one head: LlamaRotaryEmbedding(head_dim).",
 )
 class model_width(Steps):
     def __init__(self, config):
@@ -352,6 +362,28 @@ class model_width_cut_to_the_head(model_width):
     def angles(self, positions):
         cos, sin = self.rotary_emb.angles(positions)
         return cos[..., : self.head_dim // 2], sin[..., : self.head_dim // 2]
+
+
+@bug(
+    "LlamaAttention",
+    symptom="None with the usual base. Llama 3 (theta = 500,000) is right at position 0 and worse with every token.",
+    says="The config's rope_theta is not used: hand it to LlamaRotaryEmbedding.",
+)
+class theta_of_config_ignored(Steps):
+    def __init__(self, config):
+        super().__init__(config)
+        self.rotary_emb = LlamaRotaryEmbedding(self.head_dim, scaling=config.rope_scaling)
+
+
+@bug(
+    "LlamaAttention",
+    symptom="None in short prompts. In long ones Llama 3.1 and later lose the thread.",
+    says="The config's rope_scaling is not used: hand it to LlamaRotaryEmbedding.",
+)
+class scaling_of_config_ignored(Steps):
+    def __init__(self, config):
+        super().__init__(config)
+        self.rotary_emb = LlamaRotaryEmbedding(self.head_dim, config.rope_theta)
 
 
 @bug(
@@ -445,6 +477,13 @@ def _reshaped(x, dim):
 class heads_by_reshape(Steps):
     def split(self, x):
         return _reshaped(x, self.head_dim)
+
+
+@also("heads_by_reshape", "LlamaAttention")
+class queries_by_reshape(Steps):
+    def turn(self, q, k, v, rotation):
+        q = _reshaped(rearrange(q, "batch head seq dim -> batch seq (head dim)"), self.head_dim)
+        return rotate(q, rotation), rotate(k, rotation), v
 
 
 @also("heads_by_reshape", "LlamaAttention")

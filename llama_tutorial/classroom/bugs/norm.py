@@ -66,6 +66,21 @@ def subtracts_mean(x, weight, eps):
     return weight * (centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype)
 
 
+@also("subtracts_mean", "rms_norm")
+def subtracts_mean_in_own_dtype(x, weight, eps):
+    return _normed(x - x.mean(-1, keepdim=True), weight, eps)
+
+
+def _normed(x, weight, eps):
+    wide = _wide(x)
+    return weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype)
+
+
+@also("subtracts_mean", "rms_norm")
+def layer_norm(x, weight, eps):
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], weight, eps=eps)
+
+
 @bug(
     "rms_norm",
     symptom="Training is much slower: every layer reads numbers that are √dim too small.",
@@ -138,6 +153,23 @@ def over_everything(x, weight, eps):
 
 @bug(
     "rms_norm",
+    symptom="An error about sizes, or, where they happen to fit, tokens divided by the size of another.",
+    says="The mean drops the axis that it runs over, so that sizes no longer line up with their vectors. "
+    "Keep it as 1: keepdim=True, or `... dim -> ... 1`.",
+)
+def axis_dropped(x, weight, eps):
+    wide = _wide(x)
+    return weight * (wide * torch.rsqrt(wide.pow(2).mean(-1) + eps)).to(x.dtype)
+
+
+@also("axis_dropped", "rms_norm")
+def axis_dropped_first_factor(x, weight, eps):
+    wide = _wide(x)
+    return weight * (torch.rsqrt(wide.pow(2).mean(-1) + eps) * wide).to(x.dtype)
+
+
+@bug(
+    "rms_norm",
     symptom="None while the gain is 1, as in a fresh model. Trained weights lose what they learned here.",
     says="The gain is not used: I set weight to random numbers and nothing changed. Multiply by it.",
 )
@@ -178,4 +210,10 @@ def squares_in_own_dtype_divided(x, weight, eps):
 )
 def stays_in_float32(x, weight, eps):
     wide = _wide(x)
+    return weight.float() * wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+
+
+@also("stays_in_float32", "rms_norm")
+def always_float32(x, weight, eps):
+    wide = x.float()
     return weight.float() * wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)

@@ -12,7 +12,10 @@ from einops import rearrange, repeat
 from ...rotary import LlamaRotaryEmbedding, check_scaling, rotary_frequencies, rotate, slow_the_slow_hands
 from . import also, bug
 
-SILENT = "None that the loss shows: trained from scratch, it is the same. Published weights give gibberish after the first token."
+SILENT = (
+    "None that the loss shows: trained from scratch, it is the same. "
+    "Published weights give gibberish after the first token."
+)
 
 
 def _fit(rotation, x):
@@ -127,6 +130,13 @@ def cos_and_sin_swapped(x, rotation):
     return _joined(first * cos - second * sin, second * cos + first * sin)
 
 
+@also("cos_and_sin_swapped", "LlamaRotaryEmbedding")
+class angles_give_sin_and_cos(LlamaRotaryEmbedding):
+    def angles(self, positions):
+        cos, sin = super().angles(positions)
+        return sin, cos
+
+
 @bug(
     "rotate",
     symptom="The loss is a little worse: half of every vector is only stretched.",
@@ -212,6 +222,13 @@ def scaling_multiplied(dim, theta=10000.0, scaling=None):
     plain, one = rotary_frequencies(dim, theta)
     slowed = rotary_frequencies(dim, theta, scaling)[0]
     return plain * (plain / slowed), one
+
+
+@also("scaling_multiplied", "rotary_frequencies")
+def linear_scaling_multiplied(dim, theta=10000.0, scaling=None):
+    if (scaling or {}).get("rope_type", (scaling or {}).get("type")) != "linear":
+        return rotary_frequencies(dim, theta, scaling)
+    return rotary_frequencies(dim, theta)[0] * scaling["factor"], 1.0
 
 
 @bug(

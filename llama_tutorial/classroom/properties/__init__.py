@@ -89,6 +89,8 @@ def find(obj, name: str | None) -> tuple[Exercise, str]:
     """
     if isinstance(obj, str):
         raise TypeError(f"check takes the object, not its name: check({obj}), got {obj!r}")
+    if not isinstance(name, str | None):
+        raise TypeError(f"exercise must be a name, such as 'LlamaRMSNorm.forward', got {name!r}")
     if not callable(obj):
         raise TypeError(f"check judges a class, a function or a module, got {type(obj).__name__}")
     told = name or called(obj)
@@ -116,10 +118,13 @@ def handed_in(obj, exercise: Exercise, method: str):
     A function that is to stand for a method is put into the lesson's class.
     """
     reference = exercise.reference
-    if isinstance(obj, torch.nn.Module) and inspect.isclass(reference):
-        return type(obj)
-    if inspect.isclass(obj) or not inspect.isclass(reference):
+    if not inspect.isclass(reference) or inspect.isclass(obj):
         return obj
+    if isinstance(obj, torch.nn.Module):
+        return type(obj)
+    owner = getattr(obj, "__globals__", {}).get(called(obj).partition(".")[0])
+    if method and inspect.isclass(owner) and vars(owner).get(method) is obj:
+        return owner
     parameters = _parameters(obj)
     if not method and not (set(parameters[:1]) & {"self", *_parameters(reference.forward)[1:2]}):
         return obj  # a factory: it makes the module

@@ -262,7 +262,7 @@ def masked_module(attention):
     return attention(normal(34, 2, 7, 34), _config(), mask=_any_mask(35, 2, 1, 7, 7))
 
 
-@case("the config's theta, scaling and biases are used", "", tolerance=1e-3)
+@case("the config's theta, scaling and biases are used", HIDDEN, tolerance=1e-3)
 def from_config(attention):
     x, scaled = normal(36, 2, 41, 34), LlamaConfig(_config(), rope_scaling={"rope_type": "linear", "factor": 4.0})
     return tuple(attention(x, each) for each in (_config(rope_theta=100.0), scaled, _config(attention_bias=True)))

@@ -111,12 +111,12 @@ def plain(frequencies):
     return _against(frequencies, 64, 10000.0)
 
 
-@case("any even dim", "")
+@case("any even dim", "pair")
 def dims(frequencies):
     return tuple(_against(frequencies, dim, 10000.0) for dim in (2, 14, 26))
 
 
-@case("theta is used", "")
+@case("theta is used", "pair")
 def theta(frequencies):
     return tuple(_against(frequencies, 26, base) for base in (100.0, 500000.0))
 
@@ -131,7 +131,7 @@ def linear(frequencies):
     return _against(frequencies, 64, 10000.0, LINEAR)
 
 
-@case("older files write `type` for `rope_type`; `default` is no scaling", "")
+@case("older files write `type` for `rope_type`; `default` is no scaling", "pair")
 def spellings(frequencies):
     older, default = {"type": "linear", "factor": 2.0}, {"rope_type": "default"}
     return _against(frequencies, 26, 10000.0, older), _against(frequencies, 26, 10000.0, default)
@@ -176,7 +176,7 @@ def between(slow):
     return _slowed(slow, 8.0, 1.0, 4.0, 256)
 
 
-@case("other factors and lengths", "")
+@case("other factors and lengths", "pair")
 def others(slow):
     return _slowed(slow, 32.0, 1.0, 4.0, 8192), _slowed(slow, 4.0, 2.0, 32.0, 1000)
 
@@ -214,19 +214,23 @@ def every_hand(rotary):
     return rotary(normal(22, 2, 11, 14))
 
 
-@case("a score knows the distance only", "pair of places")
+def _tells_distance(found, wanted):
+    return f"Three tokens apart, the score at (103, 100) is off by {found[-1]:.3g} from the score at (3, 0)."
+
+
+@case("a score knows the distance only", needs="positions", tell=_tells_distance)
 def distance(rotary):
     q, k = normal(23, 1, 26), normal(24, 1, 26)
     places = [(3, 0), (10, 7), (103, 100)]
     scores = [(rotary(q, torch.tensor([i])) * rotary(k, torch.tensor([j]))).sum() for i, j in places]
-    return torch.stack(scores)
+    return torch.stack(scores[1:]) - scores[0]
 
 
 @case("positions may be given, one list for all rows or one each", "", needs="positions")
 def given_positions(rotary):
     x = normal(25, 2, 5, 14)
     one, each = torch.tensor([3, 100, 7, 0, 1]), torch.tensor([[0, 1, 2, 3, 4], [7, 7, 0, 30, 2]])
-    return rotary(x, one), rotary(x, each)
+    return rotary(x, one), rotary(x, each), rotary(normal(35, 2, 3, 5, 14), each)
 
 
 @case("heads share the positions of their token", "batch head seq dim")
@@ -264,7 +268,7 @@ def bfloat16_positions(rotary):
     return rotary(normal(31, 331, 26).bfloat16())
 
 
-@case("moved to bfloat16, the module keeps its frequencies exact", "seq dim", tolerance=2e-2, needs="scaling")
+@case("moved to bfloat16, the module keeps its frequencies exact", "seq dim", tolerance=2e-2)
 def moved(rotary):
     return rotary(normal(32, 331, 26).bfloat16(), to=torch.bfloat16)
 
