@@ -1,12 +1,14 @@
 """Exercises: cut without a leak, never written over, solved with our own bodies, and kept in my_llama."""
 
 import ast
+import importlib
 import json
 import linecache
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from llama_tutorial import cli
 from llama_tutorial.classroom import cut, exercises, judging, my_package, pieces
@@ -517,7 +519,7 @@ def course(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_passes_is_kept_part_by_part(course):
+def test_what_passes_is_kept_part_by_part(course, monkeypatch):
     module = course / "my_llama" / "rms_norm.py"
     assert my_package.keep(own(MINE, "rms_norm"), "rms_norm", course) == "✓ yours now stands in my_llama/rms_norm.py"
     assert "stand_in(__name__)" in module.read_text() and "wide.pow(2)" in module.read_text()
@@ -526,14 +528,17 @@ def test_what_passes_is_kept_part_by_part(course):
     text = module.read_text()
     assert "stand_in" not in text and "llama_tutorial" not in text and "Zhang" not in text
     ast.parse(text)
-    code = f"import sys; sys.path.insert(0, {str(course)!r}); import torch, my_llama, llama_tutorial\n"
-    code += "from my_llama.decoder_layer import LlamaDecoderLayer\n"
-    code += "small = dict(hidden_size=8, num_attention_heads=2, intermediate_size=8, vocab_size=9)\n"
-    code += "layer = LlamaDecoderLayer(my_llama.LlamaConfig(small))\n"
-    code += "print(type(layer.input_layernorm).__module__, layer(torch.ones(1, 2, 8)).shape)\n"
-    code += "print(my_llama.rms_norm.rms_norm.__code__.co_filename, hasattr(my_llama, 'check'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=course)
-    assert done.stdout == f"my_llama.rms_norm torch.Size([1, 2, 8])\n{module} False\n", done.stdout + done.stderr
+    monkeypatch.syspath_prepend(course)
+    try:
+        my_llama, layers = importlib.import_module("my_llama"), importlib.import_module("my_llama.decoder_layer")
+        small = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 9}
+        layer = layers.LlamaDecoderLayer(my_llama.LlamaConfig(small))
+        assert layer(torch.ones(1, 2, 8)).shape == (1, 2, 8)
+        assert type(layer.input_layernorm).forward.__code__.co_filename == str(module)
+        assert my_llama.LlamaRMSNorm is type(layer.input_layernorm) and not hasattr(my_llama, "check")
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "my_llama"]:
+            del sys.modules[name]
 
 
 def test_a_function_of_another_name_is_kept_under_the_right_one(course):
