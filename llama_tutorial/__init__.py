@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .attention import LlamaAttention
     from .causal_lm import LlamaForCausalLM
+    from .classroom.check import CheckFailed, NotWritten, check
     from .config import LlamaConfig
     from .decoder_layer import LlamaDecoderLayer
     from .generation import generate, load_shipped, talk
@@ -38,12 +39,16 @@ _HOME = {
     "generate": "generation",
     "load_shipped": "generation",
     "talk": "generation",
+    "check": "classroom.check",
+    "CheckFailed": "classroom.check",
+    "NotWritten": "classroom.check",
 }
 
 # Modules of later lessons that give the model methods, such as LlamaForCausalLM.generate.
 _GIVE_METHODS = ("generation",)
 
 __all__ = [
+    "CheckFailed",
     "KVCache",
     "LlamaAttention",
     "LlamaConfig",
@@ -53,8 +58,10 @@ __all__ = [
     "LlamaModel",
     "LlamaRMSNorm",
     "LlamaRotaryEmbedding",
+    "NotWritten",
     "Tokenizer",
     "__version__",
+    "check",
     "generate",
     "load_shipped",
     "talk",

@@ -98,6 +98,39 @@ def narrate(
 
 
 @app.command()
+def exercises(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where your notebooks and my_llama/ live.")],
+):
+    """Write the exercise notebooks and the package my_llama/ that grows from them; never over a file of yours."""
+    from .classroom.exercises import write_exercises
+
+    told = write_exercises(directory)
+    typer.echo("\n".join(told) or f"nothing to do: {directory} has them all")
+
+
+@app.command()
+def solution(
+    name: Annotated[str, typer.Argument(help="An exercise, such as rotate or LlamaRMSNorm.forward.")],
+):
+    """Show our solution of an exercise."""
+    from .classroom.exercises import solution
+
+    typer.echo(solution(name))
+
+
+@app.command()
+def check(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where your exercise notebooks live.")],
+):
+    """Judge all exercises in DIR again, in fresh processes, and build my_llama/ from what passes."""
+    from .classroom.judging import judge_folder, told
+
+    verdicts = judge_folder(directory)
+    typer.echo("\n".join(told(verdicts)))
+    return int(any(verdict.state == "failed" for verdict in verdicts))
+
+
+@app.command()
 def export(
     lessons: Annotated[
         list[str] | None, typer.Argument(help="04, 04_rotary or a path [default: all]", show_default=False)

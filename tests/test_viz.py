@@ -219,6 +219,11 @@ FIGURES = {
     "tower, unfinished": lambda: viz.tower(b"unfinished it", [(b"i", b"t"), (b"u", b"n")], {256: 0, 300: 2}),
     "exam_splits": lambda: viz.exam_splits({
         "by topic": (topics(0, 5), topics(5, 7)), "copied": (topics(0, 5), topics(3, 7))}),
+    "expected_and_yours": lambda: viz.expected_and_yours(
+        torch.eye(7), attention(7, 7), "hands of many turns are kept, hands of less than one are slowed by the factor",
+        ["query", "key"]),
+    "expected_and_yours, broken": lambda: viz.expected_and_yours(
+        torch.zeros(331, 2), torch.tensor([[math.nan, math.inf]]).expand(331, 2)),
     "exam_splits, one": lambda: viz.exam_splits({"the end": (topics(0, 2), topics(2, 3))}, width=9),
     "norm_circle": lambda: viz.norm_circle(WORDS[:3], *normed([[3, 4], [0.1, -0.2], [-1, -1]])),
     "norm_circle, one": lambda: viz.norm_circle(["dog"], *normed([[0, 1e-3]])),

@@ -27,12 +27,12 @@ def find_lessons() -> tuple[Path, bool]:
     raise FileNotFoundError(f"no lessons: neither {installed} nor {checkout} is there; reinstall")
 
 
-def copy_lessons(source, directory) -> list[str]:
+def copy_lessons(source, directory, what: str = "lessons") -> list[str]:
     """Copy the lessons that are missing from `directory` and say, a line each, what was done or left alone.
 
-    No existing file is ever written to. A lesson that the reader edited stays as it is; where the packaged
-    one has changed since it was copied, the new one is written beside it as NAME.new.ipynb. Raises OSError
-    where the directory cannot be written.
+    `what` is what they are called in the first line. No existing file is ever written to. A lesson that the
+    reader edited stays as it is; where the packaged one has changed since it was copied, the new one is written
+    beside it as NAME.new.ipynb. Raises OSError where the directory cannot be written.
     """
     source, directory = Path(source), Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def copy_lessons(source, directory) -> list[str]:
     if record != known:
         _write_record(directory / RECORD, record)
     if copied:
-        told.insert(0, f"{copied} lessons copied to {directory}")
+        told.insert(0, f"{copied} {what} copied to {directory}")
     return told
 
 

@@ -17,6 +17,7 @@ _HOME = {                                # name → the file that defines it; on
     "done_again": "again",
     "draw_pattern": "pattern",
     "exam_splits": "tokens",
+    "expected_and_yours": "check",
     "fills": "mask",
     "fold": "fold",
     "frequencies": "rotary",

@@ -1,0 +1,256 @@
+"""The door: `check(LlamaRMSNorm)` says whether it is right, and if not, which mistake was made.
+
+docs/checks.md tells how it judges.
+"""
+
+import inspect
+import time
+import types
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from . import guard
+from .compare import Outcome, describe, names_of, same
+from .exercises import is_answer, report_on
+from .properties import Exercise, exercises, find, handed_in, takes
+from .report import NOT_WRITTEN, CheckFailed, Line, NotWritten, Report
+
+__all__ = ["CheckFailed", "NotWritten", "Report", "check"]
+
+MARKER = ".exercises.json"  # llama-tutorial exercises leaves it in the my_llama/ it makes
+
+
+def check(obj, exercise: str | None = None, *, save=None) -> Report:
+    """Judge what a learner wrote: a class, one of its methods, or a function, against the lesson's.
+
+    `exercise` names what it is to be, such as "LlamaRotaryEmbedding.forward"; unless given, it is found from the
+    object's name. `save`: a pass is kept in the my_llama/ of the exercises beside this notebook (None: where there is
+    one; False: never; a path: that folder).
+
+    Returns the report. Raises CheckFailed (an AssertionError), whose message is the diagnosis and whose `bug` is the
+    identifier of the mistake in the catalogue, or None; NotWritten while the exercise raises NotImplementedError;
+    ValueError for an exercise that there is not.
+    """
+    answer = exercise or getattr(obj, "__name__", None)
+    if is_answer(answer):
+        report = report_on(obj, answer)
+    else:
+        known, method = find(obj, exercise)
+        report = judge(obj, known, method)
+        report.exercise = f"{known.name}.{method}" if method else known.name
+    if not report.passed:
+        error = (CheckFailed if report.written else NotWritten)(report)
+        if _in_notebook() and report.written:
+            from IPython.display import display
+
+            display(report)
+            error.shown = True
+        raise error from None
+    _keep(obj, report.exercise, save)
+    return report
+
+
+# -------------------------------------------------------------------------------------------------------- judging
+
+
+def judge(obj, exercise: Exercise, method: str = "") -> Report:
+    """The report on `obj`, without raising or saving."""
+    start = time.process_time()
+    replaced = guard.patched()
+    if replaced:
+        names = ", ".join(replaced[:4])
+        told = f"{names} is not the library's own: your notebook has replaced it. Restart the kernel, or put it back."
+        return Report(exercise.name, False, told)
+    before = guard.snapshot()
+    with guard.sandbox() as printed:
+        kind = handed_in(obj, exercise, method)
+        with lent(obj, exercise) as borrowed:
+            report = verdict(kind, exercise)
+        if borrowed and not report.passed and report.written:
+            alone = verdict(kind, exercise)
+            report = alone if alone.passed or (alone.bugs and not report.bugs) else report
+    replaced = guard.restored(before)
+    if replaced:
+        told = f"Your code replaces {', '.join(replaced[:4])} while it runs. I put it back; write it without."
+        report = replace(report, passed=False, diagnosis=told, bugs=(), symptom="")
+    report.printed = " ".join(printed.getvalue().split())[:200]
+    report.seconds = time.process_time() - start
+    return report
+
+
+def verdict(kind, exercise: Exercise) -> Report:
+    """Run every case on what was handed in and on the lesson's own, and compare."""
+    ours, yours = exercise.adapt(exercise.reference), exercise.adapt(kind)
+    cases = [case for case in exercise.cases if takes(kind, case.needs)]
+    wanted, found, changed = [], [], []
+    for case in cases:
+        guard.usual()
+        wanted.append(Outcome.of(case, ours))
+        guard.usual()
+        found.append(Outcome.of(case, yours))
+        changed += guard.usual()
+        if isinstance(found[-1].error, NotImplementedError) and guard.from_learner(found[-1].error):
+            return Report(exercise.name, False, f"{guard.raised_in(found[-1].error)} {NOT_WRITTEN}")
+    lines = [_line(*each) for each in zip(cases, wanted, found)]
+    report = Report(exercise.name, lines=lines)
+    if changed:
+        report.notes.append(f"Your code changed {', '.join(dict.fromkeys(changed))}; I set it back.")
+    failed = [i for i, line in enumerate(lines) if line.held is False]
+    if not failed:
+        if any(line.held is None for line in lines):
+            _later(report, exercise, cases, wanted, found)
+        return report if _repeats(cases[0], yours, found[0]) else unsteady(report)
+    report.passed = False
+    judged = [(case, right, theirs) for case, right, theirs in zip(cases, wanted, found) if not case.later]
+    bugs = explain(exercise, judged)
+    if bugs:
+        report.bugs = tuple(bug.name for bug in bugs)
+        report.diagnosis, report.symptom = bugs[0].says, bugs[0].symptom
+    elif not _repeats(cases[failed[0]], yours, found[failed[0]]):
+        return unsteady(report)
+    else:
+        report.diagnosis = f"Not so: {lines[failed[0]].says}. {lines[failed[0]].seen}"
+    report.pair = _pair(*(each[failed[0]] for each in (cases, wanted, found)))
+    return report
+
+
+def _later(report, exercise, cases, wanted, found):
+    """A pass that lacks what a later lesson asks for is told so, with the mistake's name where it is known."""
+    for bug in explain(exercise, list(zip(cases, wanted, found))):
+        report.notes.append(f"For later ({bug.name}): {bug.says}")
+
+
+def _line(case, wanted, found) -> Line:
+    if same(found, wanted, case.tolerance):
+        return Line(True, case.says)
+    return Line(None if case.later else False, case.says, describe(case, found, wanted))
+
+
+def _repeats(case, subject, first) -> bool:
+    """Whether a case gives the same under other random numbers and after all other cases."""
+    guard.usual(seed=1)
+    return same(Outcome.of(case, subject), first, 1e-6)
+
+
+def unsteady(report) -> Report:
+    told = (
+        "The same input gave another output the second time. Is there dropout or another random number in it, "
+        "or something that it remembers from call to call?"
+    )
+    return replace(report, passed=False, diagnosis=told)
+
+
+def explain(exercise: Exercise, judged) -> list:
+    """The catalogue's bugs whose wrong versions give, in every case, what was found.
+
+    What differs from the lesson's is compared first: there most bugs part ways at once.
+    """
+    judged = sorted(judged, key=lambda each: same(each[2], each[1], each[0].tolerance))
+    bugs = []
+    for bug, wrong in exercise.wrong():
+        subject = exercise.adapt(wrong)
+        if bug not in bugs and all(_gives(subject, *each) for each in judged):
+            bugs.append(bug)
+    return bugs
+
+
+def _gives(subject, case, _, found) -> bool:
+    guard.usual()
+    return same(Outcome.of(case, subject), found, case.tolerance)
+
+
+def _pair(case, wanted: Outcome, found: Outcome):
+    """What the picture shows: the first pair of tensors that differ, where both are numbers of one shape."""
+    for right, yours in zip(wanted.tensors, found.tensors):
+        if right.shape == yours.shape and right.ndim > 1 and not same(
+            Outcome((yours,)), Outcome((right,)), case.tolerance
+        ):
+            return _plane(right.double(), yours.double(), case)
+    return None
+
+
+def _plane(wanted: Tensor, found: Tensor, case):
+    """Expected, found, title and axes: the last two, at the place along the others where they differ most."""
+    axes, at = names_of(case.axes, wanted), []
+    while wanted.ndim > 2:
+        worst = int((found - wanted).nan_to_num(1e9, 1e9, 1e9).abs().flatten(1).amax(1).argmax())
+        at.append(f"{axes[len(at)]} {worst}")
+        wanted, found = wanted[worst], found[worst]
+    return wanted, found, case.says + (f" ({', '.join(at)})" if at else ""), axes[-2:]
+
+
+# -------------------------------------------------------------------------------------------------- collaborators
+
+
+@contextmanager
+def lent(obj, exercise: Exercise):
+    """The lesson's own versions in place of what else the learner wrote: one component is judged at a time.
+
+    A name is lent only where the learner's object has the lesson's parameters: another function of the same name is
+    a helper of theirs. Yields whether anything was.
+    """
+    others = {name: each.reference for name, each in exercises().items() if name != exercise.name}
+    taken = []
+    for namespace in _namespaces(obj):
+        for name, reference in others.items():
+            theirs = namespace.get(name)
+            if callable(theirs) and theirs is not reference and _alike(theirs, reference):
+                taken.append((namespace, name, theirs))
+                namespace[name] = reference
+    try:
+        yield bool(taken)
+    finally:
+        for namespace, name, theirs in taken:
+            namespace[name] = theirs
+
+
+def _namespaces(obj) -> list[dict]:
+    """The global names that the functions of a learner's object see, outside of installed code."""
+    kinds = [obj if isinstance(obj, type) else type(obj)]
+    parts = [part for kind in kinds for base in kind.__mro__ for part in vars(base).values()] + [obj]
+    functions = [inspect.unwrap(part) for part in parts if isinstance(part, types.FunctionType)]
+    theirs = [function for function in functions if not function.__code__.co_filename.startswith(guard.homes())]
+    return list({id(function.__globals__): function.__globals__ for function in theirs}.values())
+
+
+def _alike(theirs, reference) -> bool:
+    """Whether two functions, or the makers of two classes, take parameters of the same names."""
+    if inspect.isclass(theirs) != inspect.isclass(reference):
+        return False
+    try:
+        return list(inspect.signature(theirs).parameters) == list(inspect.signature(reference).parameters)
+    except (TypeError, ValueError):
+        return False
+
+
+# ------------------------------------------------------------------------------------------------------- the notebook
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return hasattr(get_ipython(), "kernel")
+
+
+def _keep(obj, exercise, save):
+    """Let the exercises keep what passed, where they have made a my_llama/ for it, and print what they say."""
+    if save is False or (save is None and not _in_notebook()):
+        return
+    folder = Path("my_llama" if save in (None, True) else save)
+    if not (folder / MARKER).is_file():
+        if save is not None:
+            raise ValueError(f"{folder} was not made by `llama-tutorial exercises`: it has no {MARKER}")
+        return
+    try:
+        from .my_package import keep
+    except ImportError:
+        return
+    said = keep(obj, exercise, folder)
+    if said:
+        print(said)

@@ -1,0 +1,85 @@
+"""What an exercise is, and the few judges that its answers need."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+KINDS = ("implement", "predict", "find the bug", "transfer")
+
+Judge = Callable[[object], str]  # takes an answer, gives "" for a right one or one sentence that says what is wrong
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise of a lesson.
+
+    `name` is the qualified name of what is cut (kind "implement") or a word of its own; `difficulty` and
+    `importance` run from 1 to 5; `hints` are a ladder of three. The kinds that are not cut from the lesson bring
+    their `starter`, the code that a student finds, and `answers`: each name that the student defines, with its judge.
+    `solution` is code that defines them all, `why` what it teaches; a transfer exercise publishes neither.
+    """
+
+    name: str
+    kind: str
+    task: str
+    difficulty: int
+    importance: int
+    minutes: int
+    hints: tuple[str, str, str]
+    title: str = ""
+    text: str = ""
+    starter: str = ""
+    answers: Mapping[str, Judge] = field(default_factory=dict)
+    solution: str = ""
+    why: str = ""
+
+
+def dots(count: int) -> str:
+    """A number from 1 to 5 as dots."""
+    return "●" * count + "○" * (5 - count)
+
+
+def typed_number(truth: float, tolerance: float, slips: Mapping[float, str] | None = None) -> Judge:
+    """A judge of a number that was typed: right within a share `tolerance`; a slip is named by what it gives."""
+
+    def judge(answer) -> str:
+        if isinstance(answer, bool) or not isinstance(answer, int | float):
+            return f"the answer is a number, got {answer!r:.60}"
+        if math.isclose(answer, truth, rel_tol=tolerance):
+            return ""
+        for value, told in (slips or {}).items():
+            if math.isclose(answer, value, rel_tol=tolerance):
+                return told
+        size = f"{answer / truth:.3g} times" if truth and answer else "not"
+        return f"{answer!r} is {size} the right number"
+
+    return judge
+
+
+def said(condition, told: str) -> str:
+    """The sentence where the condition fails, as a judge gives it; nothing where it holds."""
+    return "" if condition else told
+
+
+def first_fault(*faults: str) -> str:
+    """The first sentence that is not empty."""
+    return next((fault for fault in faults if fault), "")
+
+
+def same_tensor(name: str, mine, wanted, tolerance: float = 1e-5) -> str:
+    """What is wrong with a tensor beside the one that was wanted, in one sentence, or nothing."""
+    import torch
+
+    if not isinstance(mine, torch.Tensor):
+        return f"{name} should return a tensor, got {type(mine).__name__}"
+    if mine.shape != wanted.shape:
+        return f"{name} should return {tuple(wanted.shape)}, got {tuple(mine.shape)}"
+    if mine.dtype != wanted.dtype:
+        return f"{name} should return {wanted.dtype}, got {mine.dtype}"
+    if torch.allclose(mine.double(), wanted.double(), rtol=tolerance, atol=tolerance):
+        return ""
+    differ = ~torch.isclose(mine.double(), wanted.double(), rtol=tolerance, atol=tolerance)
+    first = [int(place) for place in differ.nonzero()[0]]
+    got, want = mine[tuple(first)].item(), wanted[tuple(first)].item()
+    share = f"{differ.double().mean().item():.0%}"
+    return f"{name} differs in {share} of its numbers, first at {first}: {got:.4g} where {want:.4g} belongs"

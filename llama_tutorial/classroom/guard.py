@@ -1,0 +1,202 @@
+"""Running a learner's code so that it can harm neither the check nor the notebook around it."""
+
+import functools
+import importlib
+import inspect
+import io
+import linecache
+import os
+import random
+import sysconfig
+import types
+import warnings
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_leaves, tree_map
+
+PACKAGE = Path(__file__).parents[1]
+
+
+class Fault(Exception):
+    """Something found wrong that is no number: the sentence to tell the learner."""
+
+
+# ------------------------------------------------------------------------------------------------------ one call
+
+
+def call(function, *args, **kwargs):
+    """function(*args, **kwargs) on copies of its tensors; Fault where it wrote into one of them or returned it."""
+    given_args, given_kwargs = tree_map(_copy, (args, kwargs))
+    result = function(*given_args, **given_kwargs)
+    for before, after in zip(tree_leaves((args, kwargs)), tree_leaves((given_args, given_kwargs))):
+        if isinstance(before, torch.Tensor) and not _equal(before, after):
+            raise Fault(
+                f"It wrote into a tensor that it was given, of shape {tuple(before.shape)}. Whoever called still needs "
+                "that tensor: make a new one (x = x * 2, not x *= 2; clone before writing into it)."
+            )
+    if any(result is value for value in tree_leaves((given_args, given_kwargs)) if isinstance(value, torch.Tensor)):
+        raise Fault("It returned its input, as it came in.")
+    return result
+
+
+def _copy(value):
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _equal(before, after):
+    return before.shape == after.shape and before.dtype == after.dtype and torch.equal(before, after)
+
+
+# ------------------------------------------------------------------------------------------------------ all calls
+
+
+@contextmanager
+def sandbox():
+    """Usual settings while a learner's code runs, and the caller's afterwards; yields what the code printed.
+
+    Random numbers are forked, float32 is the default, gradients are on, and nothing is written to the screen.
+    """
+    printed, state = io.StringIO(), (random.getstate(), np.random.get_state())
+    settings = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    exact = torch.are_deterministic_algorithms_enabled()
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(warnings.catch_warnings())
+            stack.enter_context(redirect_stdout(printed))
+            stack.enter_context(redirect_stderr(printed))
+            if torch.get_default_device().type != "cpu":
+                stack.enter_context(torch.device("cpu"))
+            warnings.simplefilter("ignore")
+            usual()
+            yield printed
+    finally:
+        dtype, grad, threads = settings
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if torch.are_deterministic_algorithms_enabled() != exact:  # asked first: setting it loads half of torch
+            torch.use_deterministic_algorithms(exact)
+        random.setstate(state[0])
+        np.random.set_state(state[1])
+
+
+def usual(seed=0):
+    """The settings under which every case runs; returns what the case before had left changed, in words."""
+    changed = []
+    if torch.get_default_dtype() != torch.float32:
+        changed.append(f"the default dtype ({torch.get_default_dtype()})")
+    if not torch.is_grad_enabled():
+        changed.append("whether gradients are kept")
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    return changed
+
+
+# ------------------------------------------------------------------------------------------------------ other hands
+
+WATCHED = ("torch", "torch.nn", "torch.nn.functional", "torch.nn.init", "einops", "math")
+OURS = ("config", "rms_norm", "rotary", "attention")
+TYPES = (torch.Tensor, torch.nn.Module, torch.nn.Linear, torch.nn.Parameter)
+
+
+@functools.cache
+def homes():
+    """The folders in which installed code lies; a function from elsewhere in torch was put there by hand."""
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = {Path(sysconfig.get_path(name)) for name in names} | {PACKAGE, Path(torch.__file__).parents[1]}
+    return tuple(f"{folder}{os.sep}" for folder in folders)
+
+
+def watched():
+    """(name, object) of every library, type and lesson module whose names a learner might have replaced."""
+    yield from ((name, importlib.import_module(name)) for name in WATCHED)
+    yield from ((f"llama_tutorial.{name}", importlib.import_module(f"llama_tutorial.{name}")) for name in OURS)
+    yield from ((f"torch.{'nn.' * (kind is not torch.Tensor)}{kind.__name__}", kind) for kind in TYPES)
+
+
+def snapshot():
+    """What every watched name stands for now."""
+    return [(name, home, dict(vars(home))) for name, home in watched()]
+
+
+def restored(before):
+    """Put back what was replaced since the snapshot `before`; returns the names of what was."""
+    replaced = []
+    for name, home, names in before:
+        now = vars(home)
+        for key in [key for key in now if key not in names and callable(now[key])]:
+            if isinstance(home, type):
+                delattr(home, key)
+                replaced.append(f"{name}.{key}")
+        for key, value in names.items():
+            if callable(value) and _other(key, now.get(key), value):
+                setattr(home, key, value)
+                replaced.append(f"{name}.{key}")
+    return replaced
+
+
+def patched():
+    """Names of torch, einops, math and the lessons that stand for something else than when this file was loaded,
+    or for a function written elsewhere."""
+    changed = [f"{name}.{key}" for name, home, names in ORIGINAL for key, value in names.items()
+               if callable(value) and _other(key, vars(home).get(key), value)]
+    foreign = [f"{name}.{key}" for name, home in watched() for key, value in list(vars(home).items())
+               if not key.startswith("__") and _foreign(value)]
+    return list(dict.fromkeys(changed + foreign))
+
+
+def _other(key, now, before):
+    """Whether a name stands for something else than before; torch itself wraps some of its own on first use."""
+    wrapped = isinstance(now, types.FunctionType) and now.__name__ == key and not _foreign(now)
+    return now is not before and not wrapped and not key.startswith("__")
+
+
+def _foreign(value):
+    function = getattr(value, "__func__", value) if isinstance(value, staticmethod | classmethod) else value
+    if not isinstance(function, types.FunctionType):
+        return False
+    file = inspect.unwrap(function).__code__.co_filename
+    return not file.startswith((*homes(), "<frozen", "<string", "<@"))
+
+
+ORIGINAL = [each for each in snapshot() if not each[0].startswith("llama_tutorial")]
+
+
+# ------------------------------------------------------------------------------------------------------ tracebacks
+
+
+def own_line(error):
+    """The learner's own line in which `error` was raised, or "": the last frame outside of installed code."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(homes()):
+            place = linecache.getline(code.co_filename, trace.tb_lineno).strip()
+        trace = trace.tb_next
+    return place
+
+
+def from_learner(error):
+    """Whether `error` was raised outside of torch and its kin: by the learner's own line, or an unwritten forward."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return not code.co_filename.startswith(homes()) or code.co_name == "_forward_unimplemented"
+
+
+def raised_in(error):
+    """The name of the function in which `error` was raised: "LlamaRMSNorm.forward"."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_qualname.rpartition("<locals>.")[2]

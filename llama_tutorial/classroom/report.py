@@ -1,0 +1,135 @@
+"""What a check found, as text in a terminal and as a small page in a notebook."""
+
+import html
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+NOT_WRITTEN = "is not written yet."
+SHOWN = 2  # of so many properties that do not hold a report says what was seen
+GREEN, RED, GREY = "#1a6626", "#ab4a55", "#5f6672"  # the figures' hues as text
+
+
+@dataclass(frozen=True)
+class Line:
+    """One property: whether it held (None: told only), its sentence, and what was seen where it did not."""
+
+    held: bool | None
+    says: str
+    seen: str = ""
+
+    @property
+    def mark(self):
+        return {True: "✓", False: "✗", None: "·"}[self.held]
+
+
+@dataclass
+class Report:
+    """What a check found of one exercise; it shows itself in Jupyter, and prints as text.
+
+    `passed`; `diagnosis`, one or two sentences; `bug`, the catalogue's identifier or None, and `bugs`, all that cannot
+    be told apart from it; `lines`, one per property; `seconds` of CPU time; `written`, False while the exercise raises
+    NotImplementedError.
+    """
+
+    exercise: str
+    passed: bool = True
+    diagnosis: str = ""
+    bugs: tuple[str, ...] = ()
+    symptom: str = ""
+    lines: list[Line] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pair: tuple[Tensor, Tensor, str, list[str]] | None = None  # expected, found, title, axes
+    printed: str = ""
+    seconds: float = 0.0
+
+    @property
+    def bug(self):
+        return self.bugs[0] if self.bugs else None
+
+    @property
+    def written(self):
+        return not self.diagnosis.endswith(NOT_WRITTEN)
+
+    @property
+    def headline(self):
+        held = sum(line.held is True for line in self.lines)
+        judged = sum(line.held is not None for line in self.lines)
+        if self.passed:
+            if not judged:
+                return f"{self.exercise}: right."
+            return f"{self.exercise}: all {judged} properties hold."
+        return f"{self.exercise}: not yet" + (f", {held} of {judged} properties hold." if judged else ".")
+
+    def told(self) -> list[str]:
+        """What stands between the headline and the properties, a paragraph each."""
+        told = [self.diagnosis] if self.diagnosis else []
+        if self.symptom:
+            told.append(f"Symptom: {self.symptom[0].lower()}{self.symptom[1:]}")
+        if len(self.bugs) > 1:
+            told.append(f"By its numbers it cannot be told apart from: {', '.join(self.bugs[1:])}.")
+        if self.printed and not self.passed:
+            told.append(f"Your code printed: {self.printed}")
+        return told + self.notes
+
+    def _seen(self):
+        """Every property with what was seen: of the first few that do not hold, the others mostly follow from them."""
+        shown = [line for line in self.lines if line.held is False][:SHOWN]
+        return [(line, line.seen if line.held is None or line in shown else "") for line in self.lines]
+
+    def __repr__(self):
+        lines = [("✓ " if self.passed else "✗ ") + self.headline, *(f"  {part}" for part in self.told())]
+        for line, seen in self._seen():
+            lines.append(f"  {line.mark} {line.says}" + (f": {seen}" if seen else ""))
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        color = GREEN if self.passed else RED
+        head = f'<b style="color:{color}">{"✓" if self.passed else "✗"} {html.escape(self.headline)}</b>'
+        bug = f' <code style="color:{GREY}">{html.escape(self.bug)}</code>' if self.bug else ""
+        told = "".join(f'<div style="margin:4px 0 0 18px">{html.escape(part)}</div>' for part in self.told())
+        lines = "".join(self._line(line, seen) for line, seen in self._seen())
+        fold = "" if not self.lines else (
+            f'<details {"" if self.passed else "open"} style="margin:6px 0 0 18px">'
+            f'<summary style="display:block;color:{GREY}">the properties, one by one ▾</summary>{lines}</details>'
+        )
+        return f'<div style="max-width:1000px;line-height:1.45">{head}{bug}{told}{self._picture()}{fold}</div>'
+
+    @staticmethod
+    def _line(line, seen):
+        color = {True: GREEN, False: RED, None: GREY}[line.held]
+        seen = f': <span style="color:{GREY}">{html.escape(seen)}</span>' if seen else ""
+        return f'<div><b style="color:{color}">{line.mark}</b> {html.escape(line.says)}{seen}</div>'
+
+    def _picture(self):
+        """Expected, difference, yours, where two tensors of one shape stand against each other."""
+        if self.pair is None:
+            return ""
+        from ..viz import expected_and_yours
+        from ..viz.show import Picture
+
+        return Picture(expected_and_yours(*self.pair))._repr_html_()
+
+
+class CheckFailed(AssertionError):
+    """A check that did not pass: its message is the diagnosis, `bug` the catalogue's identifier or None.
+
+    `report` holds the rest; `bugs` lists all identifiers that the numbers cannot tell apart.
+    """
+
+    def __init__(self, report: Report):
+        super().__init__(report.diagnosis)
+        self.report, self.bug, self.bugs = report, report.bug, report.bugs
+
+    shown = False  # whether the report stands above already
+
+    def _render_traceback_(self):
+        """What IPython shows in place of a traceback: the way through our code helps nobody."""
+        return [f"{type(self).__name__}: {self}" if self.shown else repr(self.report)]
+
+
+class NotWritten(CheckFailed):
+    """The exercise still raises NotImplementedError."""
+
+    def _render_traceback_(self):
+        return [f"· {self}"]

@@ -1,0 +1,169 @@
+"""Mistakes in another hand: solutions in the style of well-known code, each spoilt in one place.
+
+The catalogue was not written from these texts; the check must name the mistakes all the same.
+"""
+
+NORM = """
+import torch
+from torch import nn
+class RMSNorm(nn.Module):
+    def __init__(self, dim, eps=1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+    def forward(self, x):
+        norm = x.float().pow(2).mean(-1, keepdim=True)
+        y = x.float() * torch.rsqrt(norm + self.eps)
+        return y.type_as(x) * self.weight
+"""
+
+ROTARY = """
+import torch, math
+from torch import nn
+class LlamaRotaryEmbedding(nn.Module):
+    def __init__(self, dim, theta=10000.0, scaling=None):
+        super().__init__()
+        self.dim = dim
+        inv = 1.0 / (theta ** (torch.arange(0, dim, 2).float() / dim))
+        if scaling is not None:
+            kind = scaling.get("rope_type", scaling.get("type"))
+            if kind == "linear":
+                inv = inv / scaling["factor"]
+            elif kind == "llama3":
+                f, lo, hi = scaling["factor"], scaling["low_freq_factor"], scaling["high_freq_factor"]
+                old = scaling["original_max_position_embeddings"]
+                wl = 2 * math.pi / inv
+                smooth = (old / wl - lo) / (hi - lo)
+                mid = (1 - smooth) * inv / f + smooth * inv
+                inv = torch.where(wl > old / lo, inv / f, torch.where(wl < old / hi, inv, mid))
+        self.inv = inv
+    def angles(self, positions):
+        a = positions.float()[..., None] * self.inv
+        return a.cos(), a.sin()
+    def forward(self, x, positions=None):
+        if positions is None:
+            positions = torch.arange(x.shape[-2])
+        cos, sin = self.angles(positions)
+        if positions.ndim == 2 and x.ndim == 4:
+            cos, sin = cos[:, None], sin[:, None]
+        cos, sin = torch.cat([cos, cos], -1), torch.cat([sin, sin], -1)
+        h = self.dim // 2
+        rot = torch.cat([-x[..., h:], x[..., :h]], -1)
+        return (x * cos + rot * sin).to(x.dtype)
+"""
+
+ATTENTION = """
+import math, torch, torch.nn as nn, torch.nn.functional as F
+from llama_tutorial import LlamaConfig, LlamaRotaryEmbedding
+from llama_tutorial.rotary import rotate
+class LlamaAttention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        config = LlamaConfig(config)
+        self.n_heads, self.n_kv = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = config.head_dim
+        self.hidden = config.hidden_size
+        b = config.attention_bias
+        self.q_proj = nn.Linear(self.hidden, self.n_heads * self.head_dim, bias=b)
+        self.k_proj = nn.Linear(self.hidden, self.n_kv * self.head_dim, bias=b)
+        self.v_proj = nn.Linear(self.hidden, self.n_kv * self.head_dim, bias=b)
+        self.o_proj = nn.Linear(self.n_heads * self.head_dim, self.hidden, bias=b)
+        self.rotary_emb = LlamaRotaryEmbedding(self.head_dim, config.rope_theta, config.rope_scaling)
+    def forward(self, x, rotation=None, mask=None, cache=None):
+        B, T, C = x.shape
+        if rotation is None:
+            rotation = self.rotary_emb.angles(torch.arange(T))
+        q = self.q_proj(x).view(B, T, self.n_heads, self.head_dim).transpose(1, 2)
+        k = self.k_proj(x).view(B, T, self.n_kv, self.head_dim).transpose(1, 2)
+        v = self.v_proj(x).view(B, T, self.n_kv, self.head_dim).transpose(1, 2)
+        q, k = rotate(q, rotation), rotate(k, rotation)
+        k = k.repeat_interleave(self.n_heads // self.n_kv, dim=1)
+        v = v.repeat_interleave(self.n_heads // self.n_kv, dim=1)
+        att = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(self.head_dim))
+        if mask is None:
+            mask = torch.tril(torch.ones(T, T)).bool()
+        att = att.masked_fill(mask == 0, float('-inf'))
+        att = F.softmax(att, dim=-1)
+        y = att @ v
+        y = y.transpose(1, 2).contiguous().view(B, T, -1)
+        return self.o_proj(y)
+"""
+
+# (the bug, what stands there, what is written instead)
+MISTAKES = {
+    "LlamaRMSNorm": (NORM, [
+        ("norm.eps_outside_root", "torch.rsqrt(norm + self.eps)", "1 / (norm.sqrt() + self.eps)"),
+        ("norm.no_eps", " + self.eps", ""),
+        ("norm.sum_for_mean", ".mean(", ".sum("),
+        ("norm.no_root", "torch.rsqrt(norm + self.eps)", "1 / (norm + self.eps)"),
+        ("norm.variance", "x.float().pow(2).mean(-1, keepdim=True)", "x.float().var(-1, keepdim=True)"),
+        ("norm.subtracts_mean", "norm = ", "x = x - x.mean(-1, keepdim=True); norm = "),
+        ("norm.over_sequence", ".mean(-1", ".mean(1"),
+        ("norm.gain_ignored", " * self.weight", ""),
+        ("norm.squares_in_own_dtype", ".float()", ""),
+        ("norm.stays_in_float32", ".type_as(x)", ""),
+        ("norm.axis_dropped", ", keepdim=True", ""),
+        (None, "x.float().pow(2).mean(-1, keepdim=True)", "x.float().abs().amax(-1, keepdim=True)**2"),
+        (None, "x.float().pow(2).mean(-1, keepdim=True)", "x.float().abs().mean(-1, keepdim=True)**2"),
+        (None, "self.eps)", "self.eps**2)"),
+    ]),
+    "LlamaRotaryEmbedding": (ROTARY, [
+        ("rotary.lost_minus", "torch.cat([-x[..., h:]", "torch.cat([x[..., h:]"),
+        ("rotary.backwards", "torch.cat([-x[..., h:], x[..., :h]]", "torch.cat([x[..., h:], -x[..., :h]]"),
+        ("rotary.interleaved_angles", "torch.cat([cos, cos], -1), torch.cat([sin, sin], -1)",
+         "cos.repeat_interleave(2, -1), sin.repeat_interleave(2, -1)"),
+        ("rotary.neighbours_with_angles_of_halves", "rot = torch.cat([-x[..., h:], x[..., :h]], -1)",
+         "rot = torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2)"),
+        ("rotary.exponent_i_over_dim", "torch.arange(0, dim, 2)", "torch.arange(dim // 2)"),
+        ("rotary.counted_from_one", "torch.arange(0, dim, 2)", "torch.arange(2, dim + 2, 2)"),
+        ("rotary.theta_hard_coded", "(theta **", "(10000.0 **"),
+        ("rotary.scaling_unused", "if scaling is not None", "if False"),
+        ("rotary.scaling_multiplied", 'inv / scaling["factor"]', 'inv * scaling["factor"]'),
+        ("rotary.exponent_positive", "1.0 / (theta", "(theta"),
+        ("rotary.positions_ignored", "if positions is None", "if True"),
+        ("rotary.starts_at_one", "torch.arange(x.shape[-2])", "torch.arange(1, x.shape[-2] + 1)"),
+        ("rotary.comes_back_in_float32", ".to(x.dtype)", ""),
+        ("rotary.frequencies_follow_dtype", "self.inv = inv", 'self.register_buffer("inv", inv)'),
+        ("rotary.in_degrees", "* self.inv\n", "* self.inv * math.pi / 180\n"),
+        ("rotary.cos_and_sin_swapped", "return a.cos(), a.sin()", "return a.sin(), a.cos()"),
+        (None, "positions.float()", "(2 * positions.float())"),
+        (None, "if positions.ndim == 2 and x.ndim == 4", "if False"),
+    ]),
+    "LlamaAttention": (ATTENTION, [
+        ("attention.no_scale", " * (1.0 / math.sqrt(self.head_dim))", ""),
+        ("attention.divided_by_dim", "math.sqrt(self.head_dim)", "self.head_dim"),
+        ("attention.divided_by_root_of_width", "math.sqrt(self.head_dim)", "math.sqrt(C)"),
+        ("attention.times_root", "(1.0 / math.sqrt(self.head_dim))", "math.sqrt(self.head_dim)"),
+        ("attention.softmax_over_queries", "dim=-1)", "dim=-2)"),
+        ("attention.softmax_over_heads", "F.softmax(att, dim=-1)", "F.softmax(att, dim=1)"),
+        ("attention.mask_absent", "        att = att.masked_fill(mask == 0, float('-inf'))\n", ""),
+        ("attention.mask_absent", "torch.tril(torch.ones(T, T)).bool()", "torch.ones(T, T).bool()"),
+        ("attention.mask_transposed", "torch.tril", "torch.triu"),
+        ("attention.mask_one_late", "torch.ones(T, T))", "torch.ones(T, T), diagonal=1)"),
+        ("attention.diagonal_masked", "torch.ones(T, T))", "torch.ones(T, T), diagonal=-1)"),
+        ("attention.filled_with_zero", "float('-inf')", "0.0"),
+        ("attention.filled_with_a_tiny_number", "float('-inf')", "-1e-9"),
+        ("attention.zeroed_after_softmax", "float('-inf'))\n        att = F.softmax(att, dim=-1)",
+         "0) * 0 + F.softmax(att, dim=-1) * mask"),
+        ("attention.heads_by_reshape", ".view(B, T, self.n_heads, self.head_dim).transpose(1, 2)",
+         ".view(B, self.n_heads, T, self.head_dim)"),
+        ("attention.merged_without_swap", "y.transpose(1, 2).contiguous()", "y.contiguous()"),
+        ("attention.kv_tiled", "repeat_interleave(self.n_heads // self.n_kv, dim=1)",
+         "repeat(1, self.n_heads // self.n_kv, 1, 1)"),
+        ("attention.repeats_time", "repeat_interleave(self.n_heads // self.n_kv, dim=1)",
+         "repeat_interleave(self.n_heads // self.n_kv, dim=2)"),
+        ("attention.no_output_projection", "return self.o_proj(y)", "return y"),
+        ("attention.v_turned", "rotate(k, rotation)\n", "rotate(k, rotation); v = rotate(v, rotation)\n"),
+        ("attention.only_q_turned", "q, k = rotate(q, rotation), rotate(k, rotation)", "q = rotate(q, rotation)"),
+        ("attention.never_turned", "        q, k = rotate(q, rotation), rotate(k, rotation)\n", ""),
+        ("attention.rotation_ignored", "if rotation is None:", "if True:"),
+        ("attention.model_width", "LlamaRotaryEmbedding(self.head_dim", "LlamaRotaryEmbedding(self.hidden"),
+        ("attention.mask_ignored", "if mask is None:", "if True:"),
+        ("attention.theta_of_config_ignored", "config.rope_theta, config", "10000.0, config"),
+        ("attention.scaling_of_config_ignored", "config.rope_theta, config.rope_scaling", "config.rope_theta"),
+        ("attention.values_from_keys", "v = self.v_proj(x)", "v = self.k_proj(x)"),
+        (None, "math.sqrt(self.head_dim)", "3"),
+        (None, "return self.o_proj(y)", "return self.o_proj(y) + x"),
+        (None, "y = att @ v", "y = att @ k"),
+    ]),
+}
