@@ -209,6 +209,17 @@ def test_two_mistakes_at_once_are_not_called_one():
     assert fails(both, "attend").bug is None
 
 
+def test_a_mistake_is_named_though_some_inputs_are_refused():
+    def narrow(x, rotation):
+        cos, sin = rotation  # no axis for heads, and float32 whatever x is
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos - first * sin], dim=-1)
+
+    error = fails(narrow, "rotate")
+    assert error.bug == "rotary.two_minuses"
+    assert "Besides, not so: rows of a batch may have angles of their own. It raised RuntimeError" in str(error)
+
+
 def test_names_of_parameters_and_their_shapes_are_asked_for():
     class Renamed(nn.Module):
         def __init__(self, hidden_size, eps=1e-5):

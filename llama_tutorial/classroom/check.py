@@ -99,10 +99,12 @@ def verdict(kind, exercise: Exercise) -> Report:
         return report if _repeats(cases[0], yours, found[0]) else unsteady(report)
     report.passed = False
     judged = [(case, right, theirs) for case, right, theirs in zip(cases, wanted, found) if not case.later]
-    bugs = explain(exercise, judged)
+    bugs, besides = explain(exercise, judged), ""
+    if not bugs:
+        bugs, besides = explain_the_formed(exercise, judged)
     if bugs:
         report.bugs = tuple(bug.name for bug in bugs)
-        report.diagnosis, report.symptom = bugs[0].says, bugs[0].symptom
+        report.diagnosis, report.symptom = bugs[0].says + besides, bugs[0].symptom
     elif not _repeats(cases[failed[0]], yours, found[failed[0]]):
         return unsteady(report)
     else:
@@ -149,6 +151,20 @@ def explain(exercise: Exercise, judged) -> list:
         if bug not in bugs and all(_gives(subject, *each) for each in judged):
             bugs.append(bug)
     return bugs
+
+
+def explain_the_formed(exercise: Exercise, judged) -> tuple[list, str]:
+    """The bugs that give what was found in every case where that has the right shape and dtype, and what is not so.
+
+    So a mistake is named though the code also refuses some inputs, or returns another dtype. Most cases must be left,
+    and two of them wrong.
+    """
+    formed = [each for each in judged if each[2].formed_like(each[1])]
+    wrong = [each for each in formed if not same(each[2], each[1], each[0].tolerance)]
+    if len(formed) == len(judged) or 2 * len(formed) < len(judged) or len(wrong) < 2:
+        return [], ""
+    case, right, theirs = next(each for each in judged if not each[2].formed_like(each[1]))
+    return explain(exercise, formed), f" Besides, not so: {case.says}. {describe(case, theirs, right)}"
 
 
 def _gives(subject, case, _, found) -> bool:
