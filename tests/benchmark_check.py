@@ -31,6 +31,10 @@ def main():
     right = [check(obj, exercise).seconds for obj, exercise in RIGHT]
     everything += right
     print(f"{'right variants':22}{'':8}{len(right):8}{sum(right) / len(right):8.2f}{max(right):8.2f}")
+    start_page = time.process_time()
+    wrong = next(version for _, version in exercises()["rms_norm"].wrong())
+    pages = [judge(wrong, exercises()["rms_norm"])._repr_html_() for _ in range(5)]
+    print(f"the page of a mistake, with its picture: {(time.process_time() - start_page) / len(pages):.2f}")
     mean = sum(everything) / len(everything)
     print(f"{'all':22}{'':8}{len(everything):8}{mean:8.2f}{max(everything):8.2f}")
     print(f"with imports: {time.process_time() - start:.0f} CPU-seconds")

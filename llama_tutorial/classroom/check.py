@@ -4,6 +4,7 @@ docs/checks.md tells how it judges.
 """
 
 import inspect
+import sys
 import time
 import types
 from contextlib import contextmanager
@@ -64,15 +65,13 @@ def judge(obj, exercise: Exercise, method: str = "") -> Report:
         names = ", ".join(replaced[:4])
         told = f"{names} is not the library's own: your notebook has replaced it. Restart the kernel, or put it back."
         return Report(exercise.name, False, told)
-    before = guard.snapshot()
-    with guard.sandbox() as printed:
+    with guard.names_restored() as replaced, guard.sandbox() as printed:
         kind = handed_in(obj, exercise, method)
         with lent(obj, exercise) as borrowed:
             report = verdict(kind, exercise)
         if borrowed and not report.passed and report.written:
             alone = verdict(kind, exercise)
             report = alone if alone.passed or (alone.bugs and not report.bugs) else report
-    replaced = guard.restored(before)
     if replaced:
         told = f"Your code replaces {', '.join(replaced[:4])} while it runs. I put it back; write it without."
         report = replace(report, passed=False, diagnosis=told, bugs=(), symptom="")
@@ -105,10 +104,12 @@ def verdict(kind, exercise: Exercise) -> Report:
         return report if _repeats(cases[0], yours, found[0]) else unsteady(report)
     report.passed = False
     judged = [(case, right, theirs) for case, right, theirs in zip(cases, wanted, found) if not case.later]
-    bugs = explain(exercise, judged)
+    bugs, besides = explain(exercise, judged), ""
+    if not bugs:
+        bugs, besides = explain_the_formed(exercise, judged)
     if bugs:
         report.bugs = tuple(bug.name for bug in bugs)
-        report.diagnosis, report.symptom = bugs[0].says, bugs[0].symptom
+        report.diagnosis, report.symptom = bugs[0].says + besides, bugs[0].symptom
     elif not _repeats(cases[failed[0]], yours, found[failed[0]]):
         return unsteady(report)
     else:
@@ -132,7 +133,7 @@ def _line(case, wanted, found) -> Line:
 def _repeats(case, subject, first) -> bool:
     """Whether a case gives the same under other random numbers and after all other cases."""
     guard.usual(seed=1)
-    return same(Outcome.of(case, subject), first, 1e-6)
+    return same(Outcome.of(case, subject), first, 1e-5)
 
 
 def unsteady(report) -> Report:
@@ -155,6 +156,20 @@ def explain(exercise: Exercise, judged) -> list:
         if bug not in bugs and all(_gives(subject, *each) for each in judged):
             bugs.append(bug)
     return bugs
+
+
+def explain_the_formed(exercise: Exercise, judged) -> tuple[list, str]:
+    """The bugs that give what was found in every case where that has the right shape and dtype, and what is not so.
+
+    So a mistake is named though the code also refuses some inputs, or returns another dtype. Most cases must be left,
+    and two of them wrong.
+    """
+    formed = [each for each in judged if each[2].formed_like(each[1])]
+    wrong = [each for each in formed if not same(each[2], each[1], each[0].tolerance)]
+    if len(formed) == len(judged) or 2 * len(formed) < len(judged) or len(wrong) < 2:
+        return [], ""
+    case, right, theirs = next(each for each in judged if not each[2].formed_like(each[1]))
+    return explain(exercise, formed), f" Besides, not so: {case.says}. {describe(case, theirs, right)}"
 
 
 def _gives(subject, case, _, found) -> bool:
@@ -231,11 +246,9 @@ def _alike(theirs, reference) -> bool:
 
 def _in_notebook() -> bool:
     """Whether a Jupyter kernel runs this."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
+    if "IPython" not in sys.modules:  # importing it costs as much as a check
         return False
-    return hasattr(get_ipython(), "kernel")
+    return hasattr(sys.modules["IPython"].get_ipython(), "kernel")
 
 
 def _keep(obj, exercise, save):

@@ -29,6 +29,11 @@ class Outcome:
         except (Exception, SystemExit) as error:
             return cls(error=error)
 
+    def formed_like(self, other):
+        """Whether both hold tensors, of the same shapes and dtypes."""
+        forms = [[(part.shape, part.dtype) for part in outcome.tensors] for outcome in (self, other)]
+        return not self.error and forms[0] == forms[1]
+
 
 def _kind(value):
     if value is None:

@@ -128,6 +128,16 @@ def snapshot():
     return [(name, home, dict(vars(home))) for name, home in watched()]
 
 
+@contextmanager
+def names_restored():
+    """Puts back what code replaces of the watched names; yields a list that holds their names afterwards."""
+    before, replaced = snapshot(), []
+    try:
+        yield replaced
+    finally:
+        replaced += restored(before)
+
+
 def restored(before):
     """Put back what was replaced since the snapshot `before`; returns the names of what was."""
     replaced = []
@@ -199,4 +209,5 @@ def raised_in(error):
     trace = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
-    return trace.tb_frame.f_code.co_qualname.rpartition("<locals>.")[2]
+    name = trace.tb_frame.f_code.co_qualname.rpartition("<locals>.")[2]
+    return "forward" if name == "_forward_unimplemented" else name
