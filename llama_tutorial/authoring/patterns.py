@@ -37,9 +37,13 @@ class Use:
 
 
 def uses(package: Path = PACKAGE) -> list[Use]:
-    """All patterns that stand in a call of einops in the package, in the order of the lessons."""
+    """All patterns that stand in a call of einops in the package, in the order of the lessons.
+
+    The classroom is left out: it holds wrong patterns on purpose.
+    """
     found = {}
-    for lesson, path in sorted((_lesson(path), path) for path in package.rglob("*.py")):
+    sources = [path for path in package.rglob("*.py") if "classroom" not in path.relative_to(package).parts]
+    for lesson, path in sorted((_lesson(path), path) for path in sources):
         for op, pattern, place in _calls(ast.parse(path.read_text(encoding="utf-8")), ()):
             use = found.setdefault((op, pattern), Use(pattern, op, path.name, lesson))
             told = (f"`{place}`" if place else "the module") + f" in {path.name}" * (path.name != use.module)
