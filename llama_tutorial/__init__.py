@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .attention import LlamaAttention
     from .causal_lm import LlamaForCausalLM
+    from .chat import PublishedTokenizer
     from .config import LlamaConfig
     from .decoder_layer import LlamaDecoderLayer
     from .generation import generate, load_shipped, talk
@@ -38,10 +39,11 @@ _HOME = {
     "generate": "generation",
     "load_shipped": "generation",
     "talk": "generation",
+    "PublishedTokenizer": "chat",
 }
 
 # Modules of later lessons that give the model methods, such as LlamaForCausalLM.generate.
-_GIVE_METHODS = ("generation",)
+_GIVE_METHODS = ("generation", "checkpoint")
 
 __all__ = [
     "KVCache",
@@ -53,6 +55,7 @@ __all__ = [
     "LlamaModel",
     "LlamaRMSNorm",
     "LlamaRotaryEmbedding",
+    "PublishedTokenizer",
     "Tokenizer",
     "__version__",
     "generate",
