@@ -10,11 +10,11 @@ __all__ = [
     "DTYPES", "SPECIAL_IDS", "META_NAMES", "ALL_FILES", "find_file", "read_json", "tensor_shapes",
     "with_biases", "translate_config", "as_read", "shown", "warn_of_unknown", "translate_rope", "check_ropes",
     "yarn_frequencies", "grown", "rotary_frequencies", "Stored", "read_header", "stored_tensors",
-    "check_tensors", "read_tensors", "fill", "check_dtype", "from_pretrained", "read_config",
+    "check_tensors", "tensor_reader", "NothingDrawn", "fill", "check_dtype", "from_pretrained", "read_config",
     "published_dtype", "settle_tie", "special_ids", "check_id", "published_name", "meta_name", "to_halves",
-    "to_neighbours", "translate_params", "open_pickle", "join", "meta_tensors", "read_meta",
-    "save_pretrained", "write_weights", "ids_of", "published_config", "bytes_of", "write_json", "flush",
-    "written_anew", "link", "swap", "locate", "download",
+    "to_neighbours", "translate_params", "open_pickle", "join", "meta_reader", "read_meta", "save_pretrained",
+    "write_weights", "ids_of", "published_config", "bytes_of", "write_json", "flush", "written_anew", "link",
+    "swap", "locate", "download",
 ]
 
 import json
@@ -25,11 +25,13 @@ import shutil
 import sys
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.overrides
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -303,9 +305,9 @@ def read_header(path: Path) -> dict[str, Stored]:
     with path.open("rb") as file:
         start = file.read(8)
     length = int.from_bytes(start, "little")
-    if start.startswith((b"PK", b"\x80")):
-        raise ValueError(f"{path} is a pickle under another name, which could run any program: it is not opened")
     if len(start) < 8 or length > min(size - 8, 16 * MEGABYTE):
+        if start.startswith((b"PK", b"\x80")):
+            raise ValueError(f"{path} is a pickle under another name, which could run any program: it is not opened")
         said = f"its header should have {length:,} bytes, the file has {size:,}"
         raise ValueError(f"{path} is damaged or no safetensors: {said}; fetch it again")
     try:
@@ -338,8 +340,8 @@ def stored_tensors(directory: Path) -> dict[str, Stored]:
     return found
 
 
-def check_tensors(stored: Mapping[str, Stored], config: LlamaConfig) -> list[str]:
-    """The names of the tensors to read, in order; ValueError naming the first that is missing, unknown or misshapen."""
+def check_tensors(stored: Mapping[str, Stored], config: LlamaConfig):
+    """ValueError naming the first tensor that is missing, unknown, misshapen or no plain float."""
     if config.num_hidden_layers > len(stored):  # before a list of that length is made
         layers, held = config.num_hidden_layers, len(stored)
         raise ValueError(f"config.json has num_hidden_layers {layers}, more than the {held} tensors of the files")
@@ -356,36 +358,48 @@ def check_tensors(stored: Mapping[str, Stored], config: LlamaConfig) -> list[str
             raise ValueError(f"{path.name} holds {shown(name)} {shape}, for which config.json has no place")
         if dtype not in DTYPES:
             raise ValueError(f"{name} is stored as {dtype}: {', '.join(DTYPES)} can be read, quantized weights cannot")
-    return list(wanted)
 
 
-def read_tensors(stored: Mapping[str, Stored], names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor in turn, as a view of its file that costs no memory before it is changed or converted."""
+def tensor_reader(stored: Mapping[str, Stored]) -> Callable[[str], Tensor]:
+    """What gives each tensor by its name, as a view of its file: no memory before it is changed or converted."""
     from safetensors import safe_open
 
-    names = list(names)
-    for path in dict.fromkeys(stored[name].path for name in names):
-        with safe_open(path, framework="pt") as file:
-            for name in names:
-                if stored[name].path == path:
-                    yield name, file.get_tensor(name)
+    files = {path: safe_open(path, framework="pt") for path in {found.path for found in stored.values()}}
+    return lambda name: files[stored[name].path].get_tensor(name)
 
 
-def fill(config: LlamaConfig, tensors: Iterable[tuple[str, Tensor]], dtype, device) -> LlamaForCausalLM:
-    """A model of tensors that come one by one: made without memory, then each is put in its place.
+class NothingDrawn(torch.overrides.TorchFunctionMode):
+    """Inside it, fresh weights are not drawn: they are about to be replaced."""
 
-    Warns of a tensor with a NaN or an infinity.
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def fill(config: LlamaConfig, read: Callable[[str], Tensor], dtype, device) -> LlamaForCausalLM:
+    """A model of the tensors that `read` gives by name: made without memory, then each is put in its place.
+
+    A few are read at a time, so that disk and processor share the work. Warns of a tensor with a NaN or an infinity
+    (of one with more than 65,536 numbers, rows at equal distances are looked at).
     """
-    with torch.device("meta"):
+    with torch.device("meta"), NothingDrawn():
         model = LlamaForCausalLM(config)
-    for name, tensor in tensors:
-        module, kind = name.rsplit(".", 1)
-        if not all(end.isfinite() for end in tensor.aminmax()):
-            warnings.warn(f"{name} holds numbers that are not finite: the model will write nonsense", stacklevel=4)
-        weight = nn.Parameter(tensor.detach().to(device=device, dtype=dtype))
-        setattr(model.get_submodule(module), kind, weight)
+
+    def prepared(name):
+        weight = read(name)
+        finite = all(end.isfinite() for end in weight[:: 1 + weight.numel() // 65536].aminmax())
+        return nn.Parameter(weight.detach().to(device=device, dtype=dtype)), finite
+
+    names = list(tensor_shapes(config))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for name, (weight, finite) in zip(names, pool.map(prepared, names)):
+            module, kind = name.rsplit(".", 1)
+            setattr(model.get_submodule(module), kind, weight)
+            if not finite:
+                warnings.warn(f"{name} holds numbers that are not finite: the model will write nonsense", stacklevel=3)
     model.tie_weights()
-    return model.to(device).eval()
+    return (model if device.type == "cpu" else model.to(device)).eval()
 
 
 def check_dtype(dtype) -> torch.dtype | None:
@@ -419,9 +433,9 @@ def from_pretrained(
     fields, config = read_config(directory)
     stored = stored_tensors(directory)
     config, stored = settle_tie(config, stored)
-    names = check_tensors(stored, config)
-    kind = dtype or published_dtype(fields) or DTYPES[stored[names[0]].dtype]
-    model = fill(config, read_tensors(stored, names), kind, device)
+    check_tensors(stored, config)
+    kind = dtype or published_dtype(fields) or DTYPES[stored["model.embed_tokens.weight"].dtype]
+    model = fill(config, tensor_reader(stored), kind, device)
     model.special_ids = special_ids(directory, fields)
     return model
 
@@ -452,7 +466,7 @@ def settle_tie(config, stored):
     two = ("model.embed_tokens.weight", "lm_head.weight")
     if not config.tie_word_embeddings or any(name not in stored for name in two):
         return config, stored
-    table, head = (dict(read_tensors(stored, [name]))[name] for name in two)
+    table, head = map(tensor_reader({name: stored[name] for name in two}), two)
     if table.shape == head.shape and torch.equal(table, head):
         return config, {name: found for name, found in stored.items() if name != two[1]}
     warnings.warn("config.json ties the embeddings, the files hold two that differ: they are kept apart", stacklevel=3)
@@ -562,8 +576,11 @@ def open_pickle(path: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in tensors.items() if name != "rope.freqs"}
 
 
-def join(parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-    """The shards of one tensor, set side by side along the axis that was cut; where none was, all hold the same."""
+def join(name: str, parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
+    """The shards of a tensor, side by side along the axis that was cut; where none was, all hold the same.
+
+    Raises ValueError, with its name, where they do not fit together.
+    """
     if tuple(parts[0].shape) == shape:
         return parts[0]
     for axis in range(len(shape)):
@@ -572,25 +589,26 @@ def join(parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
         if whole == shape[axis] and set(sizes) == {shape[:axis] + shape[axis + 1 :]}:
             return torch.cat(parts, dim=axis)
     held = " + ".join(str(tuple(part.shape)) for part in parts)
-    raise ValueError(f"is {held} in the files, params.json makes it {shape}")
+    raise ValueError(f"{name} is {held} in the files, params.json makes it {shape}")
 
 
-def meta_tensors(shards: list[dict[str, Tensor]], config: LlamaConfig) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of Meta's layout under published names: shards joined, q and k in the published pairing."""
-    for name, shape in tensor_shapes(config).items():
+def meta_reader(shards: list[dict[str, Tensor]], config: LlamaConfig) -> Callable[[str], Tensor]:
+    """What gives each tensor of Meta's layout by its published name: joined, q and k in the published pairing."""
+    shapes = tensor_shapes(config)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+
+    def read(name):
         theirs = meta_name(name)
         if any(theirs not in shard for shard in shards):
             raise ValueError(f"the tensor {theirs} is missing: params.json asks for it")
         parts = [shard[theirs] for shard in shards]
         if not all(part.is_floating_point() and part.layout == torch.strided for part in parts):
             raise ValueError(f"{theirs} is stored as {parts[0].dtype}: only floats can be read, not quantized weights")
-        try:
-            weight = join(parts, shape)
-        except ValueError as error:
-            raise ValueError(f"{theirs} {error}") from None
-        if "q_proj" in name or "k_proj" in name:
-            weight = to_halves(weight, config.num_attention_heads if "q_proj" in name else config.num_key_value_heads)
-        yield name, weight
+        weight = join(theirs, parts, shapes[name])
+        part = name.split(".")[-2]
+        return to_halves(weight, heads[part]) if part in heads else weight
+
+    return read
 
 
 def read_meta(directory: Path, dtype, device) -> LlamaForCausalLM:
@@ -611,7 +629,7 @@ def read_meta(directory: Path, dtype, device) -> LlamaForCausalLM:
         if strangers:
             raise ValueError(f"the files hold {sorted(strangers)[0]}, for which params.json has no place")
         kind = dtype or shards[0]["tok_embeddings.weight"].dtype
-        model = fill(config, meta_tensors(shards, config), check_dtype(kind), device)
+        model = fill(config, meta_reader(shards, config), check_dtype(kind), device)
     except (TypeError, OverflowError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     model.special_ids = {}
@@ -653,7 +671,7 @@ def write_weights(model: LlamaForCausalLM, directory: Path, limit: int):
     from safetensors.torch import save_file
 
     shards, room = [], 0
-    weights = {name: weight.detach() for name, weight in model.named_parameters()}  # a tied weight has one name here
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}  # a tied one has one name here
     for name, weight in weights.items():
         if not shards or weight.nbytes > room:
             shards.append([])
