@@ -92,7 +92,8 @@ class PublishedTokenizer:
 def whole_pieces(tokenizer, ids: Iterable[int]) -> Iterator[str]:
     """What each id adds to the text, held back until its last character is whole.
 
-    Decoded with the piece before it, because some tokenizers drop a space where a text begins.
+    Decoded with the piece before it, because some tokenizers drop a space where a text begins; and with all pieces
+    since one that can stand alone, because bytes of one run are decoded together.
     """
     kept, shown = [], ""
     for token in ids:
@@ -100,7 +101,8 @@ def whole_pieces(tokenizer, ids: Iterable[int]) -> Iterator[str]:
         text = tokenizer.decode(kept)
         if len(text) > len(shown) and not text.endswith("\ufffd"):
             yield text[len(shown) :]
-            kept, shown = [token], tokenizer.decode([token])
+            alone = tokenizer.decode([token])
+            kept, shown = (kept, text) if "\ufffd" in alone else ([token], alone)
     rest = tokenizer.decode(kept)[len(shown) :]
     if rest:
         yield rest

@@ -49,7 +49,8 @@ def write(directory: Path, billion: bool) -> None:
 
     from llama_tutorial import LlamaForCausalLM
 
-    LlamaForCausalLM({"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}).save_pretrained(directory / "tiny")
+    tiny = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}
+    LlamaForCausalLM(tiny).save_pretrained(directory / "tiny")
     torch.set_default_dtype(torch.bfloat16)
     model = LlamaForCausalLM(BILLION if billion else {})
     model.save_pretrained(directory / "whole", "50GB")
@@ -74,8 +75,8 @@ def main() -> None:
                         rounds.append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
                 for library, rounds in found.items():
                     seconds = [one[0] for one in rounds]
-                    told = f"{statistics.median(seconds):12.3f} {min(seconds):9.3f}"
-                    print(f"{form:7} {dtype:9} {library:13} {told} {max(r[1] for r in rounds):11.0f} {rounds[0][2]:10.0f}")
+                    told = f"{statistics.median(seconds):12.3f} {min(seconds):9.3f} {max(r[1] for r in rounds):11.0f}"
+                    print(f"{form:7} {dtype:9} {library:13} {told} {rounds[0][2]:10.0f}")
                 ours, theirs = (statistics.median(one[0] for one in rounds) for rounds in found.values())
                 print(f"{'':18}ratio {ours / theirs:.2f}")
 

@@ -596,7 +596,8 @@ def test_loading_takes_no_more_memory_than_the_model(wanted, most, tmp_path):
     """Peak anonymous memory above the imported baseline, as a share of the larger of file and model."""
     config = {"hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8}
     LlamaForCausalLM({**config, "vocab_size": 8192}).bfloat16().save_pretrained(tmp_path)
-    LlamaForCausalLM({"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1}).save_pretrained(tmp_path / "tiny")
+    tiny = {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1}
+    LlamaForCausalLM(tiny).save_pretrained(tmp_path / "tiny")
     words = [sys.executable, "-c", WATCHED_LOAD, str(tmp_path / "tiny"), str(tmp_path), wanted or ""]
     used, size = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
     assert used <= most * max(size, (tmp_path / "model.safetensors").stat().st_size), (used, size)
