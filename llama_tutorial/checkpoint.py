@@ -7,14 +7,14 @@ Published checkpoints come in, give the numbers that the large libraries give, a
 
 __all__ = [
     "MEGABYTE", "PUBLISHED_DEFAULTS", "HARMLESS", "ONLY", "ROPE_FIELDS", "YARN_OPTIONS", "FLOATS", "REFUSED",
-    "DTYPES", "SPECIAL_IDS", "META_NAMES", "ALL_FILES", "find_file", "read_json", "tensor_shapes",
+    "DTYPES", "META_NAMES", "ALL_FILES", "SPECIAL_IDS", "find_file", "read_json", "tensor_shapes",
     "with_biases", "translate_config", "as_read", "shown", "warn_of_unknown", "translate_rope", "check_ropes",
     "yarn_frequencies", "grown", "rotary_frequencies", "Stored", "read_header", "stored_tensors",
-    "check_tensors", "tensor_reader", "NothingDrawn", "fill", "check_dtype", "from_pretrained", "read_config",
-    "published_dtype", "settle_tie", "special_ids", "check_id", "published_name", "meta_name", "to_halves",
-    "to_neighbours", "translate_params", "open_pickle", "join", "meta_reader", "read_meta", "save_pretrained",
-    "write_weights", "ids_of", "published_config", "bytes_of", "write_json", "flush", "written_anew", "link",
-    "swap", "locate", "download",
+    "check_tensors", "tensor_reader", "NothingDrawn", "fill", "check_dtype", "published_name", "meta_name",
+    "translate_params", "open_pickle", "join", "meta_reader", "read_meta", "locate", "download",
+    "from_pretrained", "read_config", "published_dtype", "settle_tie", "special_ids", "check_id", "to_halves",
+    "to_neighbours", "save_pretrained", "write_weights", "ids_of", "published_config", "bytes_of",
+    "write_json", "flush", "written_anew", "link", "swap",
 ]
 
 import json
@@ -411,89 +411,6 @@ def check_dtype(dtype) -> torch.dtype | None:
     return known.get(name)
 
 
-def from_pretrained(
-    cls,
-    source: str | Path,
-    dtype: torch.dtype | str | None = None,
-    device: torch.device | str | None = None,
-    revision: str | None = None,
-) -> LlamaForCausalLM:
-    """A published Llama from a directory or, by its id "owner/name", from the hub (at a `revision`), ready to use.
-
-    It reads Hugging Face's layout (config.json and safetensors, one file or shards) and Meta's (params.json and
-    consolidated.*.pth). `dtype` is that of the file unless given; on the CPU, weights that need no conversion stay in
-    the file until they are touched. `model.special_ids` are the ids that begin and end a text.
-    Raises FileNotFoundError for a missing file or model, PermissionError for one that asks for a login,
-    ConnectionError where the hub cannot be reached, and ValueError for what is damaged, hostile or not a Llama.
-    """
-    dtype, device = check_dtype(dtype), torch.device("cpu" if device is None else device)
-    directory = locate(source, revision)
-    if find_file(directory, "config.json", needed=False) is None and (directory / "params.json").exists():
-        return read_meta(directory, dtype, device)
-    fields, config = read_config(directory)
-    stored = stored_tensors(directory)
-    config, stored = settle_tie(config, stored)
-    check_tensors(stored, config)
-    kind = dtype or published_dtype(fields) or DTYPES[stored["model.embed_tokens.weight"].dtype]
-    model = fill(config, tensor_reader(stored), kind, device)
-    model.special_ids = special_ids(directory, fields)
-    return model
-
-
-LlamaForCausalLM.from_pretrained = classmethod(from_pretrained)
-
-
-def read_config(directory: Path) -> tuple[dict, LlamaConfig]:
-    """The fields of a directory's config.json and what they mean; ValueError with the file's name."""
-    path = find_file(directory, "config.json")
-    fields = read_json(path)
-    try:
-        return fields, translate_config(fields)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def published_dtype(fields):
-    """The dtype that a config.json names, or None."""
-    try:
-        return check_dtype(fields.get("torch_dtype") or fields.get("dtype"))
-    except ValueError:
-        return None
-
-
-def settle_tie(config, stored):
-    """Config and tensors where the files hold both tables although they are tied: one table if equal, else two."""
-    two = ("model.embed_tokens.weight", "lm_head.weight")
-    if not config.tie_word_embeddings or any(name not in stored for name in two):
-        return config, stored
-    table, head = map(tensor_reader({name: stored[name] for name in two}), two)
-    if table.shape == head.shape and torch.equal(table, head):
-        return config, {name: found for name, found in stored.items() if name != two[1]}
-    warnings.warn("config.json ties the embeddings, the files hold two that differ: they are kept apart", stacklevel=3)
-    return LlamaConfig(config, tie_word_embeddings=False), stored
-
-
-SPECIAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}  # and what omitting them means
-
-
-def special_ids(directory: Path, fields: Mapping) -> dict[str, int | list[int] | None]:
-    """The ids that begin, end and fill a text, from generation_config.json or else config.json."""
-    path = find_file(directory, "generation_config.json", needed=False)
-    preferred = {} if path is None else read_json(path)
-    found = {name: preferred.get(name, fields.get(name, usual)) for name, usual in SPECIAL_IDS.items()}
-    for name, ids in found.items():
-        for one in ids if isinstance(ids, list) else [ids]:
-            if one is not None:
-                check_id(f"{name} in {directory}", one)
-    return found
-
-
-def check_id(name, value):
-    """ValueError unless the value is a whole number from 0 up, which every id is."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} must be a whole number from 0 up, or a list of them, got {value!r:.80}")
-
-
 META_NAMES = {
     "tok_embeddings": "model.embed_tokens", "norm": "model.norm", "output": "lm_head",
     "attention_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
@@ -515,16 +432,6 @@ def meta_name(name: str) -> str:
     """Hugging Face's name of a tensor → Meta's."""
     layer, inner = re.fullmatch(r"(?:model\.(layers\.\d+\.))?(.+)\.weight", name).groups()
     return (layer or "") + {ours: meta for meta, ours in META_NAMES.items()}[inner] + ".weight"
-
-
-def to_halves(weight: Tensor, heads: int) -> Tensor:
-    """Rows of q or k from Meta's pairing, neighbours (0, 1), to the published one, (0, dim/2)."""
-    return rearrange(weight, "(head pair two) hidden -> (head two pair) hidden", head=heads, two=2)
-
-
-def to_neighbours(weight: Tensor, heads: int) -> Tensor:
-    """The way back from `to_halves`."""
-    return rearrange(weight, "(head two pair) hidden -> (head pair two) hidden", head=heads, two=2)
 
 
 def translate_params(params: Mapping, shapes: Mapping[str, tuple[int, ...]], shards: int) -> LlamaConfig:
@@ -634,6 +541,148 @@ def read_meta(directory: Path, dtype, device) -> LlamaForCausalLM:
         raise ValueError(f"{path}: {error}") from None
     model.special_ids = {}
     return model
+
+
+ALL_FILES = ("*.json", "*.jinja", "model*.safetensors")
+
+
+def locate(source: str | Path, revision: str | None = None, patterns: Iterable[str] = ALL_FILES) -> Path:
+    """The directory of a checkpoint: the one given, or what the hub has under an id "owner/name", downloaded.
+
+    A directory wins over an id. The errors are those of `from_pretrained`.
+    """
+    if not isinstance(source, str | Path):
+        raise TypeError(f"a checkpoint is a directory or an id of the hub, got {type(source).__name__}")
+    directory = Path(source).expanduser()
+    if directory.is_dir():
+        return directory
+    if isinstance(source, Path) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source, re.ASCII):
+        told = 'there is no such directory, and an id of the hub is "owner/name"'
+        raise FileNotFoundError(f"no config.json in {source}: {told}")
+    return download(source, revision, patterns)
+
+
+def download(name, revision, patterns):
+    """What the hub has under a name, in its cache: only what is missing is fetched, with its progress bars."""
+    from huggingface_hub import constants, errors, snapshot_download
+
+    where = f"{name}{f' at revision {revision}' if revision else ''}"
+    login = "log in with `hf auth login`, or set HF_TOKEN"
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
+    except errors.GatedRepoError:
+        page = f"{constants.ENDPOINT}/{name}"
+        raise PermissionError(f"{where} is gated: accept its terms at {page}, then {login}") from None
+    except errors.RevisionNotFoundError:
+        told = "look at its branches and tags"
+        raise FileNotFoundError(f"the hub has {name}, but no revision {revision!r}: {told}") from None
+    except errors.RepositoryNotFoundError:
+        raise FileNotFoundError(
+            f"there is no directory {name} here, and the hub has no such model or it is private: "
+            f"mind the spelling, or {login}"
+        ) from None
+    except errors.HFValidationError as error:
+        raise ValueError(f"{name} cannot be an id of the hub: {error}") from None
+    except Exception as error:  # what carries the bytes has errors of its own, by another name in every version
+        told = " ".join(str(error).split())[:300]
+        raise ConnectionError(
+            f"{where} is not in the cache and could not be fetched: check the connection and HF_HUB_OFFLINE; the same "
+            f"call goes on where this one ended ({told})"
+        ) from None
+
+
+@torch.inference_mode(False)  # what is loaded inside such a block can be trained outside
+def from_pretrained(
+    cls,
+    source: str | Path,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+    revision: str | None = None,
+) -> LlamaForCausalLM:
+    """A published Llama from a directory or, by its id "owner/name", from the hub (at a `revision`), ready to use.
+
+    It reads Hugging Face's layout (config.json and safetensors, one file or shards) and Meta's (params.json and
+    consolidated.*.pth). `dtype` is that of the file unless given; on the CPU, weights that need no conversion stay in
+    the file until they are touched. `model.special_ids` are the ids that begin and end a text.
+    Raises FileNotFoundError for a missing file or model, PermissionError for one that asks for a login,
+    ConnectionError where the hub cannot be reached, and ValueError for what is damaged, hostile or not a Llama.
+    """
+    dtype, device = check_dtype(dtype), torch.device("cpu" if device is None else device)
+    directory = locate(source, revision)
+    if find_file(directory, "config.json", needed=False) is None and (directory / "params.json").exists():
+        return read_meta(directory, dtype, device)
+    fields, config = read_config(directory)
+    stored = stored_tensors(directory)
+    config, stored = settle_tie(config, stored)
+    check_tensors(stored, config)
+    kind = dtype or published_dtype(fields) or DTYPES[stored["model.embed_tokens.weight"].dtype]
+    model = fill(config, tensor_reader(stored), kind, device)
+    model.special_ids = special_ids(directory, fields)
+    return model
+
+
+LlamaForCausalLM.from_pretrained = classmethod(from_pretrained)
+
+
+def read_config(directory: Path) -> tuple[dict, LlamaConfig]:
+    """The fields of a directory's config.json and what they mean; ValueError with the file's name."""
+    path = find_file(directory, "config.json")
+    fields = read_json(path)
+    try:
+        return fields, translate_config(fields)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def published_dtype(fields):
+    """The dtype that a config.json names, or None."""
+    try:
+        return check_dtype(fields.get("torch_dtype") or fields.get("dtype"))
+    except ValueError:
+        return None
+
+
+def settle_tie(config, stored):
+    """Config and tensors where the files hold both tables although they are tied: one table if equal, else two."""
+    two = ("model.embed_tokens.weight", "lm_head.weight")
+    if not config.tie_word_embeddings or any(name not in stored for name in two):
+        return config, stored
+    table, head = map(tensor_reader({name: stored[name] for name in two}), two)
+    if table.shape == head.shape and torch.equal(table, head):
+        return config, {name: found for name, found in stored.items() if name != two[1]}
+    warnings.warn("config.json ties the embeddings, the files hold two that differ: they are kept apart", stacklevel=3)
+    return LlamaConfig(config, tie_word_embeddings=False), stored
+
+
+SPECIAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}  # and what omitting them means
+
+
+def special_ids(directory: Path, fields: Mapping) -> dict[str, int | list[int] | None]:
+    """The ids that begin, end and fill a text, from generation_config.json or else config.json."""
+    path = find_file(directory, "generation_config.json", needed=False)
+    preferred = {} if path is None else read_json(path)
+    found = {name: preferred.get(name, fields.get(name, usual)) for name, usual in SPECIAL_IDS.items()}
+    for name, ids in found.items():
+        for one in ids if isinstance(ids, list) else [ids]:
+            if one is not None:
+                check_id(f"{name} in {directory}", one)
+    return found
+
+
+def check_id(name, value):
+    """ValueError unless the value is a whole number from 0 up, which every id is."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be a whole number from 0 up, or a list of them, got {value!r:.80}")
+
+
+def to_halves(weight: Tensor, heads: int) -> Tensor:
+    """Rows of q or k from Meta's pairing, neighbours (0, 1), to the published one, (0, dim/2)."""
+    return rearrange(weight, "(head pair two) hidden -> (head two pair) hidden", head=heads, two=2)
+
+
+def to_neighbours(weight: Tensor, heads: int) -> Tensor:
+    """The way back from `to_halves`."""
+    return rearrange(weight, "(head two pair) hidden -> (head pair two) hidden", head=heads, two=2)
 
 
 def save_pretrained(model: LlamaForCausalLM, directory: str | Path, max_shard_size: int | str = "5GB"):
@@ -759,51 +808,3 @@ def swap(new, old):
         aside.rename(old)
         raise
     aside.rename(new)
-
-
-ALL_FILES = ("*.json", "*.jinja", "model*.safetensors")
-
-
-def locate(source: str | Path, revision: str | None = None, patterns: Iterable[str] = ALL_FILES) -> Path:
-    """The directory of a checkpoint: the one given, or what the hub has under an id "owner/name", downloaded.
-
-    A directory wins over an id. The errors are those of `from_pretrained`.
-    """
-    if not isinstance(source, str | Path):
-        raise TypeError(f"a checkpoint is a directory or an id of the hub, got {type(source).__name__}")
-    directory = Path(source).expanduser()
-    if directory.is_dir():
-        return directory
-    if isinstance(source, Path) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source, re.ASCII):
-        told = 'there is no such directory, and an id of the hub is "owner/name"'
-        raise FileNotFoundError(f"no config.json in {source}: {told}")
-    return download(source, revision, patterns)
-
-
-def download(name, revision, patterns):
-    """What the hub has under a name, in its cache: only what is missing is fetched, with its progress bars."""
-    from huggingface_hub import constants, errors, snapshot_download
-
-    where = f"{name}{f' at revision {revision}' if revision else ''}"
-    login = "log in with `hf auth login`, or set HF_TOKEN"
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
-    except errors.GatedRepoError:
-        page = f"{constants.ENDPOINT}/{name}"
-        raise PermissionError(f"{where} is gated: accept its terms at {page}, then {login}") from None
-    except errors.RevisionNotFoundError:
-        told = "look at its branches and tags"
-        raise FileNotFoundError(f"the hub has {name}, but no revision {revision!r}: {told}") from None
-    except errors.RepositoryNotFoundError:
-        raise FileNotFoundError(
-            f"there is no directory {name} here, and the hub has no such model or it is private: "
-            f"mind the spelling, or {login}"
-        ) from None
-    except errors.HFValidationError as error:
-        raise ValueError(f"{name} cannot be an id of the hub: {error}") from None
-    except Exception as error:  # what carries the bytes has errors of its own, by another name in every version
-        told = " ".join(str(error).split())[:300]
-        raise ConnectionError(
-            f"{where} is not in the cache and could not be fetched: check the connection and HF_HUB_OFFLINE; the same "
-            f"call goes on where this one ended ({told})"
-        ) from None

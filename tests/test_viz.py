@@ -109,7 +109,24 @@ LLAMA = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "nu
          "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
 
 
+def held(**shapes):
+    """The header of a file of float16 tensors, each behind the one before."""
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[name.replace("__", ".")] = {"dtype": "F16", "shape": [*shape], "data_offsets": [start, end]}
+    return header
+
+
+LAYER = {"input_layernorm": (576,), "mlp__down_proj": (576, 1536), "mlp__up_proj": (1536, 576),
+         "self_attn__q_proj": (576, 576), "self_attn__k_proj": (192, 576)}
+FILE = {"lm_head__weight": (9999, 576), "model__embed_tokens__weight": (9999, 576),
+        **{f"model__layers__{i}__{name}__weight": shape for i in range(9) for name, shape in LAYER.items()}}
+
+
 FIGURES = {
+    "checkpoint_file": lambda: viz.checkpoint_file(held(**FILE), 5000),
+    "checkpoint_file, one tensor": lambda: viz.checkpoint_file(held(model__norm__weight=(7,)), 90),
     "dials": lambda: viz.dials(inv_freq()),
     "dials, few": lambda: viz.dials(inv_freq(dim=10), positions=(0, 3), pairs=3),
     "dials, far": lambda: viz.dials(inv_freq(theta=5e6), positions=(0, 1, 10, 100, 1000, 10000)),

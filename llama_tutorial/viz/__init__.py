@@ -9,6 +9,7 @@ _HOME = {                                # name → the file that defines it; on
     "attention_map": "attention",
     "cache_times": "generation",
     "canvas": "canvas",
+    "checkpoint_file": "checkpoint",
     "chips": "tokens",
     "dials": "rotary",
     "draw_heads": "einops",
