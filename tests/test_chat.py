@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import shutil
 
 import pytest
 import torch
@@ -250,10 +251,10 @@ def test_a_batch_padded_on_the_left_writes_what_each_writes_alone(tmp_path):
 # ------------------------------------------------------------------------------------------------ the command line
 
 
-@pytest.fixture
-def speaker(tmp_path):
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory):
     """A model with a template, written by transformers as published ones are, in shards."""
-    directory = tmp_path / "speaker"
+    directory = tmp_path_factory.mktemp("speaker")
     theirs = theirs_of("llama-3.2")
     theirs.resize_token_embeddings(300, mean_resizing=False)
     with torch.no_grad():
@@ -299,6 +300,24 @@ def test_a_chat_keeps_what_was_said_before(speaker, capsys, monkeypatch):
     assert (out, err) == (f"{first}\n{second}\n", "")
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pipeline_of_transformers_runs_what_we_save(kind, tmp_path, capsys):
+    """An engine that others wrote: ours trained or loaded, saved in float32, writes the same text there."""
+    tokenizer = PublishedTokenizer.from_pretrained(words_of(kind, tmp_path))
+    torch.manual_seed(0)
+    model = LlamaForCausalLM({"vocab_size": len(tokenizer), "hidden_size": 48, "intermediate_size": 40,
+                              "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2})  # fmt: skip
+    with torch.no_grad():
+        model.model.embed_tokens.weight.normal_(0, 0.5)
+    model.save_pretrained(tmp_path)
+    engine = transformers.pipeline("text-generation", model=str(tmp_path), dtype=torch.float32)
+    told = engine("The for", do_sample=False, max_new_tokens=20, return_full_text=False)[0]["generated_text"]
+    ids = torch.tensor([tokenizer.encode("The for")])
+    written = model.generate(ids, 20)[0, ids.shape[1] :].tolist()
+    assert told == tokenizer.decode(written) and len(set(written)) > 3
+
+
 @pytest.mark.parametrize(
     "words, told",
     [
@@ -309,7 +328,7 @@ def test_a_chat_keeps_what_was_said_before(speaker, capsys, monkeypatch):
         (["--model", "no/such/place"], "no config.json in no/such/place"),
     ],
 )
-@pytest.mark.parametrize("command", ["generate", "chat"])
+@pytest.mark.parametrize("command", ["generate", pytest.param("chat", marks=pytest.mark.thorough)])
 def test_a_mistake_is_one_line(command, words, told, speaker, capsys):
     prompt = ["The"] if command == "generate" else []
     assert cli.run_command([command, *prompt, "--model", str(speaker), *words]) == 2
@@ -317,7 +336,10 @@ def test_a_mistake_is_one_line(command, words, told, speaker, capsys):
     assert out == "" and err.startswith("llama-tutorial: ") and err.count("\n") == 1 and told in err
 
 
-def test_a_model_that_cannot_chat_says_so(speaker, capsys):
-    (speaker / "chat_template.jinja").unlink()
-    assert cli.run_command(["chat", "--model", str(speaker)]) == 2
+def test_a_model_that_cannot_chat_says_so(speaker, tmp_path, capsys):
+    for path in speaker.iterdir():
+        if path.name != "chat_template.jinja":
+            (tmp_path / path.name).symlink_to(tmp_path / "files" / path.name)
+    shutil.copytree(speaker, tmp_path / "files")
+    assert cli.run_command(["chat", "--model", str(tmp_path)]) == 2
     assert "not taught to chat" in capsys.readouterr().err

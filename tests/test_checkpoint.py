@@ -66,6 +66,14 @@ FAMILIES = {
 }  # fmt: skip
 
 
+PLAIN = ("llama-2", "llama-3.1", "llama-3.2", "tinyllama", "yarn", "biases")
+
+
+def some_in_the_plain_tier(cases, *plain):
+    """All cases, those that are not `plain` in the thorough tier."""
+    return [case if case in plain else pytest.param(case, marks=pytest.mark.thorough) for case in cases]
+
+
 def theirs_of(family: str, seed: int = 0) -> transformers.LlamaForCausalLM:
     """Hugging Face's model of a family, every weight random, gains and biases perturbed."""
     torch.manual_seed(seed)
@@ -108,7 +116,7 @@ def written_by_transformers(family, directory, dtype=torch.float32, sharded=Fals
     return transformers.LlamaForCausalLM.from_pretrained(directory, dtype=torch.float64).eval()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", some_in_the_plain_tier(FAMILIES, *PLAIN))
 def test_every_family_gives_the_same_logits_and_the_same_greedy_text(family, tmp_path, record_property):
     case = list(FAMILIES).index(family)
     dtype, sharded = [torch.float32, torch.bfloat16][case % 2], case % 3 == 0
@@ -127,6 +135,7 @@ def test_every_family_gives_the_same_logits_and_the_same_greedy_text(family, tmp
     assert written.tolist() == ours.generate(prompt, 9, eos_token_id=ends).tolist()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16, torch.float64], ids=str)
 @pytest.mark.parametrize("wanted", ["float32", "torch.bfloat16", torch.float16, torch.float64], ids=str)
 def test_any_dtype_is_read_as_any_other_exactly_as_torch_converts(stored, wanted, tmp_path):
@@ -166,7 +175,7 @@ def old_spelling(config: dict) -> dict:
 
 
 @pytest.mark.parametrize("family", ["llama-3", "llama-3.1", "linear", "yarn", "yarn-all-options"])
-@pytest.mark.parametrize("spelling", ["rope_type", "type", "both"])
+@pytest.mark.parametrize("spelling", some_in_the_plain_tier(["rope_type", "type", "both"], "type"))
 def test_the_spellings_of_transformers_4_are_read(family, spelling, tmp_path):
     theirs = written_by_transformers(family, tmp_path)
     path = tmp_path / "config.json"
@@ -320,7 +329,7 @@ def test_two_tables_in_a_tied_file_are_one_if_equal_and_two_if_not(equal, tmp_pa
 # ------------------------------------------------------------------------------------------------ into transformers
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", some_in_the_plain_tier(FAMILIES, "llama-3.1", "smollm2"))
 def test_what_we_save_is_read_by_transformers_and_by_us(family, tmp_path):
     case = list(FAMILIES).index(family)
     dtype, sharded = [torch.bfloat16, torch.float32][case % 2], case % 3 == 1
@@ -433,6 +442,7 @@ def test_without_a_swap_in_one_step_the_old_one_is_put_aside_and_back(tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the swap in one step is Linux's")
 def test_a_save_that_is_killed_leaves_the_old_directory_whole(tmp_path):
     """Killed without warning while the weights are being written; the directory still loads."""
@@ -513,7 +523,7 @@ def written_as_meta(family, directory, shards=1, cut_table=1, dtype=torch.float3
     return theirs
 
 
-@pytest.mark.parametrize("family", META)
+@pytest.mark.parametrize("family", some_in_the_plain_tier(META, "llama-2", "llama-3.1"))
 @pytest.mark.parametrize("shards, cut_table", [(1, 1), (2, 1), (2, 0)], ids=["one-file", "llama-2-cut", "llama-3-cut"])
 def test_metas_layout_gives_the_same_logits(family, shards, cut_table, tmp_path, monkeypatch, record_property):
     monkeypatch.setitem(SMALL, "vocab_size", 98)
@@ -596,6 +606,7 @@ print(max(*peak, now()) - peak[0], sum(weight.nbytes for weight in model.paramet
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="anonymous memory is counted as Linux counts it")
 @pytest.mark.parametrize("wanted, most", [(None, 0.2), ("float32", 1.2)])
 def test_loading_takes_no_more_memory_than_the_model(wanted, most, tmp_path):

@@ -490,9 +490,6 @@ ESCAPES = {
 }
 
 
-SLOW = {"a loop for ever", "a power"}  # ten seconds of a processor each
-
-
 def rendered(case):
     text, told = ESCAPES[case]
     assert told in quickly(lambda: template.render(text, {"messages": [{"role": "user", "content": "hi"}]}))
