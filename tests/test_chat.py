@@ -99,7 +99,7 @@ def words_of(kind, directory, text=CHATML, where="chat_template.jinja"):
     if where == "chat_template.jinja":
         (directory / where).write_text(text)
     else:
-        named = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": text}]
+        named = [{"name": "rag", "template": "no"}, {"name": "default", "template": text}]
         settings["chat_template"] = named if where == "list" else text
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
     return directory
@@ -307,9 +307,11 @@ def test_the_pipeline_of_transformers_runs_what_we_save(kind, tmp_path, capsys):
     tokenizer = PublishedTokenizer.from_pretrained(words_of(kind, tmp_path))
     torch.manual_seed(0)
     model = LlamaForCausalLM({"vocab_size": len(tokenizer), "hidden_size": 48, "intermediate_size": 40,
-                              "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2})  # fmt: skip
+                              "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+                              "tie_word_embeddings": False})  # fmt: skip
     with torch.no_grad():
-        model.model.embed_tokens.weight.normal_(0, 0.5)
+        for weight in model.parameters():
+            weight.normal_(float(weight.ndim == 1), 0.25)
     model.save_pretrained(tmp_path)
     engine = transformers.pipeline("text-generation", model=str(tmp_path), dtype=torch.float32)
     told = engine("The for", do_sample=False, max_new_tokens=20, return_full_text=False)[0]["generated_text"]
