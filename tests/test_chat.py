@@ -192,6 +192,8 @@ def test_a_chat_is_rendered_as_transformers_does(name, tmp_path):
     directory = words_of("byte level", tmp_path, TEMPLATES[name])
     ours, theirs = PublishedTokenizer.from_pretrained(directory), transformers.AutoTokenizer.from_pretrained(directory)
     assert ours.render(CHAT) == theirs.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
+    ids = theirs.apply_chat_template(CHAT, add_generation_prompt=True, return_dict=False)
+    assert ours.encode_chat(CHAT) == ids
 
 
 @pytest.mark.thorough
