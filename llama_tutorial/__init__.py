@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .attention import LlamaAttention
     from .causal_lm import LlamaForCausalLM
+    from .chat import PublishedTokenizer
     from .classroom.check import CheckFailed, NotWritten, check
     from .config import LlamaConfig
     from .decoder_layer import LlamaDecoderLayer
@@ -42,10 +43,11 @@ _HOME = {
     "check": "classroom.check",
     "CheckFailed": "classroom.check",
     "NotWritten": "classroom.check",
+    "PublishedTokenizer": "chat",
 }
 
 # Modules of later lessons that give the model methods, such as LlamaForCausalLM.generate.
-_GIVE_METHODS = ("generation",)
+_GIVE_METHODS = ("generation", "checkpoint")
 
 __all__ = [
     "CheckFailed",
@@ -59,6 +61,7 @@ __all__ = [
     "LlamaRMSNorm",
     "LlamaRotaryEmbedding",
     "NotWritten",
+    "PublishedTokenizer",
     "Tokenizer",
     "__version__",
     "check",

@@ -19,6 +19,12 @@ app = typer.Typer(
 )
 
 
+MODEL = {"metavar": "DIR_OR_ID"}  # a directory, or an id of the hub such as HuggingFaceTB/SmolLM2-135M-Instruct
+STOP = typer.Option(metavar="TEXT", help="Stop before this text; may be given more than once.")
+DTYPE = typer.Option(metavar="NAME", help="Such as bfloat16 [default: as stored, on the CPU float32]")
+DEVICE = typer.Option(metavar="NAME", help="Such as cpu or cuda:1 [default: cuda where there is one]")
+
+
 @app.callback(invoke_without_command=True)
 def door(
     context: typer.Context,
@@ -60,12 +66,34 @@ def generate(
         float | None, typer.Option(help="Choose among the likeliest that hold this share.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed writes the same text.")] = None,
-    model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A trained model [default: the one shipped]")
-    ] = None,
+    model: Annotated[str | None, typer.Option(**MODEL, help="A model [default: the one shipped]")] = None,
+    stop: Annotated[list[str] | None, STOP] = None,
+    dtype: Annotated[str | None, DTYPE] = None,
+    device: Annotated[str | None, DEVICE] = None,
 ):
-    """Let a trained model write on from a prompt, offline."""
-    write_text(prompt, model, max_new_tokens, temperature, top_k, top_p, seed)
+    """Let a trained model write on from a prompt; offline, unless --model is an id of the hub."""
+    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    write_text(prompt, load_voice(model, dtype, device), stop or (), how)
+
+
+@app.command()
+def chat(
+    model: Annotated[str, typer.Option(**MODEL, help="A model that was taught to chat.")],
+    system: Annotated[str | None, typer.Option(help="What the model is told before the first message.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="How many tokens an answer has at most.")] = 512,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token, more is bolder.")] = 0.6,
+    top_k: Annotated[int | None, typer.Option(help="Choose among the k likeliest only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Choose among the likeliest that hold this share.")
+    ] = 0.9,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answers.")] = None,
+    stop: Annotated[list[str] | None, STOP] = None,
+    dtype: Annotated[str | None, DTYPE] = None,
+    device: Annotated[str | None, DEVICE] = None,
+):
+    """Talk with a model that was taught to: one line is one message, an empty one or Ctrl-D ends it."""
+    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    hold_chat(load_voice(model, dtype, device), system, stop or (), how)
 
 
 @app.command()
@@ -172,19 +200,76 @@ def tell_versions() -> None:
     typer.echo(f"llama_tutorial {__version__}, Python {sys.version.split()[0]}, torch {version('torch')}")
 
 
-def write_text(prompt, model, max_new_tokens, temperature, top_k, top_p, seed) -> None:
-    """Print the prompt and what the model writes after it, piece by piece."""
-    from .generation import load_directory, load_shipped, stream_text
+def load_voice(source, dtype, device):
+    """A model and its tokenizer from a directory, from the hub, or as shipped."""
+    from importlib.resources import files
 
-    llama, tokenizer = load_directory(model) if model else load_shipped()
-    pieces = stream_text(  # refuses a mistake before anything is printed
-        llama, tokenizer, prompt,
-        max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
-    )  # fmt: skip
+    import torch
+
+    from . import LlamaForCausalLM, PublishedTokenizer
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    source = source or Path(str(files("llama_tutorial"))) / "assets" / "python_reference"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from None
+    model = LlamaForCausalLM.from_pretrained(source, dtype or ("float32" if device == "cpu" else None), device)
+    tokenizer = PublishedTokenizer.from_pretrained(source)
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer in {source} has {len(tokenizer)} ids and the model {model.config.vocab_size}: "
+            "they do not belong together"
+        )
+    return model, tokenizer
+
+
+def answer_to(voice, ids, stop, how):
+    """What a model writes after some ids, piece by piece; a mistake is refused before the first."""
+    import torch
+
+    from .generation import stream
+
+    model, tokenizer = voice
+    if not ids:
+        raise ValueError("the prompt must have at least one token, for this model has none with which a text begins")
+    tokens = stream(model, torch.tensor([ids], device=model.lm_head.weight.device), **how)
+    return tokenizer.stream((token.item() for token in tokens), stop)
+
+
+def write_text(prompt, voice, stop, how) -> None:
+    """Print the prompt and what the model writes after it, piece by piece."""
+    tokenizer = voice[1]
+    pieces = answer_to(voice, tokenizer.encode(prompt) or list(tokenizer.ends[:1]), stop, how)
     print(prompt, end="", flush=True)
     for piece in pieces:
         print(piece, end="", flush=True)
     print(flush=True)
+
+
+def hold_chat(voice, system, stop, how) -> None:
+    """Read a line, print the answer piece by piece, and again, the whole chat so far before the model's eyes."""
+    tokenizer = voice[1]
+    if tokenizer.template is None:
+        raise ValueError(f"this model was not taught to chat, it has no chat template: try {PROGRAM} generate")
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    answer_to(voice, [0], stop, how)  # a mistake in the options is told before anything is typed
+    while line := read_line():
+        messages.append({"role": "user", "content": line})
+        said = []
+        for piece in answer_to(voice, tokenizer.encode_chat(messages), stop, how):
+            said.append(piece)
+            print(piece, end="", flush=True)
+        print(flush=True)
+        messages.append({"role": "assistant", "content": "".join(said).strip()})
+
+
+def read_line() -> str:
+    """A line from the user, asked for where someone sits at the keyboard; empty at the end."""
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return ""
 
 
 def train_model(files, minutes, steps, out, seed, resume) -> None:

@@ -149,7 +149,25 @@ HEARD, ORDER = torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8], [9, 10]]), [0, 4,
 WRONG_PAIRS = {0: 0.0, 1: 0.36, 10: 1.03, 100: 1.18}
 SCALED = {"linear": inv_freq(theta=5e5) / 8, "llama3": llama3()}
 
+
+def held(**shapes):
+    """The header of a file of float16 tensors, each behind the one before."""
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[name.replace("__", ".")] = {"dtype": "F16", "shape": [*shape], "data_offsets": [start, end]}
+    return header
+
+
+LAYER = {"input_layernorm": (576,), "mlp__down_proj": (576, 1536), "mlp__up_proj": (1536, 576),
+         "self_attn__q_proj": (576, 576), "self_attn__k_proj": (192, 576)}
+FILE = {"lm_head__weight": (9999, 576), "model__embed_tokens__weight": (9999, 576),
+        **{f"model__layers__{i}__{name}__weight": shape for i in range(9) for name, shape in LAYER.items()}}
+
+
 FIGURES = {
+    "checkpoint_file": lambda: viz.checkpoint_file(held(**FILE), 5000),
+    "checkpoint_file, one tensor": lambda: viz.checkpoint_file(held(model__norm__weight=(7,)), 90),
     "dials": lambda: viz.dials(inv_freq()),
     "dials, few": lambda: viz.dials(inv_freq(dim=10), positions=(0, 3), pairs=3),
     "dials, far": lambda: viz.dials(inv_freq(theta=5e6), positions=(0, 1, 10, 100, 1000, 10000)),

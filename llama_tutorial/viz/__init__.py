@@ -11,6 +11,7 @@ _HOME = {                                # name → the file that defines it; on
     "beyond_training": "stretch",
     "cache_times": "generation",
     "canvas": "canvas",
+    "checkpoint_file": "checkpoint",
     "chips": "tokens",
     "dials": "rotary",
     "distance_only": "rotary",
