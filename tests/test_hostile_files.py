@@ -9,6 +9,7 @@ import os
 import pickle
 import struct
 import sys
+import tempfile
 import time
 import warnings
 import zipfile
@@ -24,6 +25,9 @@ SHAPE = {"vocab_size": 300, "hidden_size": 12, "intermediate_size": 10, "num_hid
          "num_attention_heads": 2, "tie_word_embeddings": False}  # fmt: skip
 HEAD = "lm_head.weight"
 MODEL, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
+
+
+NEVER = Path(tempfile.gettempdir()) / f"never_{os.getpid()}"  # what a program in a file would leave behind
 
 
 class Bomb:
@@ -388,7 +392,7 @@ def compressed(directory):
 
 PICKLES = {
     "a program": (pickled(PTH), "not a file of plain tensors"),
-    "a program among tensors": (tensors(lambda t: t | {"x": Bomb("/tmp/never")}), "not a file of plain tensors"),
+    "a program among tensors": (tensors(lambda t: t | {"x": Bomb(str(NEVER))}), "not a file of plain tensors"),
     "a program in a zip": (zipped_pickle(PTH), "not a file of plain tensors"),
     "nothing": (overwrite(PTH, b""), "not a file of plain tensors"),
     "half an archive": (
@@ -583,4 +587,4 @@ def test_any_json_for_a_config_is_a_model_or_a_clear_error(saved, tmp_path):
 
 
 def test_this_file_leaves_nothing_behind():
-    assert not Path("/tmp/never").exists()
+    assert not NEVER.exists()
