@@ -233,7 +233,7 @@ def one_head_for_all(weight, heads):
 
 @bug(
     "to_halves",
-    symptom="Even the first token of a trained model is wrong: q and k read other numbers than they learnt to.",
+    symptom="The first token is right, all others are not: q and k read other numbers than they learnt to.",
     says="You move columns. What a head gives stands in rows; columns are what comes in, and stay.",
 )
 def columns(weight, heads):
@@ -276,7 +276,7 @@ def halves_exchanged(weight, heads):
 
 @bug(
     "to_halves",
-    symptom="The first token of a model with several heads is wrong already: heads meet keys of other heads.",
+    symptom="None with one head. With several, the first token is right and all others are not.",
     says="You exchange heads with something else. Heads stay in their order; pair and two change places within each.",
 )
 def heads_moved(weight, heads):
@@ -290,7 +290,7 @@ def heads_moved_last(weight, heads):
 
 @bug(
     "to_halves",
-    symptom="q and k take twice the memory of the other weights, and a bfloat16 model refuses them.",
+    symptom="An error about dtypes in a bfloat16 model; where something converts back, only time and memory.",
     says="It returns float32 whatever it is given. Moving rows changes no number: keep the weight's dtype.",
 )
 def in_float32(weight, heads):

@@ -67,15 +67,15 @@ def judge_alike(answer) -> str:
         return scores
 
     ours = reader(theirs)
-    moved = (lambda q, k: in_pairing(to_neighbours, theirs, config, q, k))
+    moved = in_pairing(to_neighbours, theirs, config, 4, 2)
+    keys = {name: weight for name, weight in moved.items() if "k_proj" in name}
     told = {
         "the same model": (ours, True),
         "the same in float64, which rounds otherwise": (reader(theirs, torch.float64), True),
-        "one with the rows of q and k in the other pairing": (reader(moved(4, 2)), False),
-        "one whose k alone is in another order": (reader(theirs | {
-            name: weight for name, weight in moved(4, 2).items() if "k_proj" in name}), False),
+        "one with the rows of q and k in the other pairing": (reader(moved), False),
+        "one whose k alone is in another order": (reader(theirs | keys), False),
         "one that goes wrong at the 17th token": (reader(theirs, late=16), False),
-    }  # fmt: skip
+    }
     return first_fault(
         *(said(bool(answer(ours, other)) == alike, f"reads_alike should say {alike} of {name}")
           for name, (other, alike) in told.items())

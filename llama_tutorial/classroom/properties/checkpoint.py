@@ -50,10 +50,13 @@ def outside(shapes):
     return agree(shapes, r"embed_tokens|^(model\.)?norm")
 
 
-@case("layers are numbered from 0", "layer")
+@case("layers are numbered from 0")
 def numbered(shapes):
     found = [re.search(r"layers\.(\d+)\.", name) for name in listed(shapes, LlamaConfig(SIZES))]
-    return torch.tensor(sorted({int(number[1]) for number in found if number}))
+    numbers = sorted({int(number[1]) for number in found if number})
+    if numbers != [0, 1, 2]:
+        raise Fault(f"Three layers are numbered {numbers or 'not at all'}, where 0, 1, 2 belong.")
+    return AGREE
 
 
 @case("each layer has two norms, each a gain for every dimension")
@@ -96,12 +99,12 @@ def no_biases(shapes):
     return agree(shapes, r"\.bias$")
 
 
-@case("tied tables: there is no lm_head")
+@case("tables that are tied: there is no lm_head")
 def tied(shapes):
     return agree(shapes, "lm_head", tie_word_embeddings=True)
 
 
-@case("two tables: there is one")
+@case("tables that are not tied: lm_head is one of its own")
 def untied(shapes):
     return agree(shapes, "lm_head", tie_word_embeddings=False)
 
