@@ -725,7 +725,7 @@ def test_the_whole_path_from_exercises_to_a_model_of_ones_own_that_talks(tmp_pat
     ]:
         path = solve_in(tmp_path, lesson, lambda text: text.replace("Turn every pair", "MINE: turn every pair"))
         source_of_rotate = "from my_llama.rotary import rotate as theirs\nprint(theirs.__doc__[:4])"
-        printed, error = run_notebook(path, *[source_of_rotate] * (lesson == "05_attention"))
+        printed, error = run_notebook(path, *[source_of_rotate] * (lesson > "05"))
         assert error is None, error
         kept = [text for source, text in printed.items() if source.startswith("check(") and "✓ yours now" in text]
         assert len(kept) == len(my_package.parts()[module])

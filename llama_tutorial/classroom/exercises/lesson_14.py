@@ -186,7 +186,7 @@ EXERCISES = (
         minutes=8,
         hints=(
             "Number the rows of one head of six, and write down in which order they must come out. Which three names "
-            "does a row's number fall into?",
+            "does a row's number fall into? The way back stands below, in `to_neighbours`.",
             "*One head is right and several are not*: the pattern must keep each head together, so `head` comes first "
             "on both sides, and its size is given. *Everything is wrong but the first token*: did you go the way back?",
             "rows are (head, pair, which of the two), the last running fastest → exchange the last two of these.",
@@ -197,9 +197,9 @@ EXERCISES = (
         kind="find the bug",
         title="Right with one word, lost with two",
         text="This loader brings Meta's q and k into the published pairing. With Llama 2 7B all is well. With Llama 3 "
-        "every score after a first token agrees with the reference, no name is missing, every shape fits, and the "
-        "model babbles. Mend it, and write the **probe**: a function that is given two models and says whether they "
-        "read a text alike.",
+        "no name is missing, every shape fits, the scores at the first token agree with the reference, and the model "
+        "babbles. Mend it, and write the **probe**: a function that is given two models and says whether they read a "
+        "text alike.",
         task="Say whether one(ids) and other(ids) give the same scores, rounding apart.",
         difficulty=3,
         importance=5,
