@@ -1,6 +1,7 @@
 """Exercises: cut without a leak, never written over, solved with our own bodies, and kept in my_llama."""
 
 import ast
+import functools
 import importlib
 import json
 import linecache
@@ -255,9 +256,15 @@ def test_the_docs_list_every_exercise(root):
     assert [lesson for lesson in LESSONS if f"### {lesson}\n\n{exercises.overview(lesson)}\n" not in text] == []
 
 
+@functools.cache
+def code_of_a_student(lesson: str) -> list[str]:
+    """The code cells of a lesson's student notebook."""
+    return [cell["source"] for cell in exercises.build(lesson)["cells"] if cell["cell_type"] == "code"]
+
+
 def namespace(code: str, lesson: str) -> dict:
     """Execute an answer with the imports of its lesson's student notebook, names of lessons from ours."""
-    cells = [cell["source"] for cell in exercises.build(lesson)["cells"] if cell["cell_type"] == "code"]
+    cells = code_of_a_student(lesson)
     space = {"__package__": "llama_tutorial"}
     for name in pieces.defined_in(code):
         piece = pieces.collect(name, [*cells, code], None)
