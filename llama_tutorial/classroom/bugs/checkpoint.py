@@ -12,6 +12,8 @@ from . import also, bug
 
 REFUSED = "A sound file is refused: a tensor is missing, unknown, or of another shape."
 
+MATRICES = [f"{part}_proj" for part in "q k v o gate up down".split()]
+
 
 def _without(config, end):
     return {name: shape for name, shape in tensor_shapes(config).items() if not name.endswith(end)}
@@ -21,6 +23,13 @@ def _turned(config, *parts):
     """The shapes with those of some matrices the other way round."""
     shapes = tensor_shapes(config)
     return {name: shape[::-1] if name.split(".")[-2] in parts else shape for name, shape in shapes.items()}
+
+
+def _turned_with_biases(config, *parts):
+    """The same, and each bias as long as its matrix has rows then."""
+    shapes = _turned(config, *parts)
+    biases = {name: shapes[name.replace(".bias", ".weight")][:1] for name in shapes if name.endswith(".bias")}
+    return shapes | biases
 
 
 @bug(
@@ -133,6 +142,11 @@ def o_like_q(config):
     return _turned(config, "o_proj")
 
 
+@also("o_like_q", "tensor_shapes")
+def o_like_q_and_its_bias(config):
+    return _turned_with_biases(config, "o_proj")
+
+
 @bug(
     "tensor_shapes",
     symptom=REFUSED,
@@ -142,13 +156,23 @@ def down_like_up(config):
     return _turned(config, "down_proj")
 
 
+@also("down_like_up", "tensor_shapes")
+def down_like_up_and_its_bias(config):
+    return _turned_with_biases(config, "down_proj")
+
+
 @bug(
     "tensor_shapes",
     symptom=REFUSED,
     says="The matrices are turned round: you have (in, out), as in x W. nn.Linear keeps (out, in).",
 )
 def all_turned(config):
-    return _turned(config, *(f"{part}_proj" for part in "q k v o gate up down".split()))
+    return _turned(config, *MATRICES)
+
+
+@also("all_turned", "tensor_shapes")
+def all_turned_and_their_biases(config):
+    return _turned_with_biases(config, *MATRICES)
 
 
 @bug(

@@ -37,7 +37,7 @@ def agree(shapes, part: str, **fields):
     found, wanted = ({name: shape for name, shape in each.items() if re.search(part, name)}
                      for each in (listed(shapes, config), tensor_shapes(config)))  # fmt: skip
     told = [f"{name} is missing" for name in wanted if name not in found]
-    told += [f"{name} belongs to no tensor of this model" for name in found if name not in wanted]
+    told += [f"{name} belongs to no tensor of this model" for name in sorted(found) if name not in wanted]
     told += [f"{name} is {tuple(found[name])}, where the model holds {shape}"
              for name, shape in wanted.items() if name in found and found[name] != shape]  # fmt: skip
     if told:
