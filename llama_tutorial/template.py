@@ -19,7 +19,7 @@ def render(template: str, variables: Mapping) -> str:
     Raises ValueError where it fails, refuses, reaches out of its sandbox or takes too much time or memory.
     Source: what transformers gives its chat templates, so that they render the same.
     """
-    command = [sys.executable, "-c", "from llama_tutorial.template import answer; answer()"]
+    command = [sys.executable, "-c", "import llama_tutorial.template; llama_tutorial.template.answer()"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     task = json.dumps({"template": template, "variables": dict(variables)})
     try:

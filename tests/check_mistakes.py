@@ -90,7 +90,68 @@ class LlamaAttention(nn.Module):
 """
 
 # (the bug, what stands there, what is written instead)
+SHAPES = """
+def tensor_shapes(c):
+    q, kv = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
+    shapes = {"model.embed_tokens.weight": (c.vocab_size, c.hidden_size)}
+    for i in range(c.num_hidden_layers):
+        at = f"model.layers.{i}."
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            shapes[f"{at}{norm}.weight"] = (c.hidden_size,)
+        for part, rows, columns, block in (
+            ("q", q, c.hidden_size, "self_attn"), ("k", kv, c.hidden_size, "self_attn"),
+            ("v", kv, c.hidden_size, "self_attn"), ("o", c.hidden_size, q, "self_attn"),
+            ("gate", c.intermediate_size, c.hidden_size, "mlp"), ("up", c.intermediate_size, c.hidden_size, "mlp"),
+            ("down", c.hidden_size, c.intermediate_size, "mlp"),
+        ):
+            shapes[f"{at}{block}.{part}_proj.weight"] = (rows, columns)
+            if c.attention_bias if block == "self_attn" else c.mlp_bias:
+                shapes[f"{at}{block}.{part}_proj.bias"] = (rows,)
+    shapes["model.norm.weight"] = (c.hidden_size,)
+    if not c.tie_word_embeddings:
+        shapes["lm_head.weight"] = (c.vocab_size, c.hidden_size)
+    return shapes
+"""
+
+HALVES = """
+def to_halves(w, n_heads):
+    rows, columns = w.shape
+    return w.view(n_heads, rows // n_heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns)
+"""
+
 MISTAKES = {
+    "tensor_shapes": (SHAPES, [
+        ("checkpoint.lists_lm_head_when_tied", "if not c.tie_word_embeddings", "if True"),
+        ("checkpoint.forgets_lm_head", "if not c.tie_word_embeddings", "if False"),
+        ("checkpoint.o_like_q", '("o", c.hidden_size, q,', '("o", q, c.hidden_size,'),
+        ("checkpoint.down_like_up", '("down", c.hidden_size, c.intermediate_size,',
+         '("down", c.intermediate_size, c.hidden_size,'),
+        ("checkpoint.all_turned", "= (rows, columns)", "= (columns, rows)"),
+        ("checkpoint.forgets_biases", 'if c.attention_bias if block == "self_attn" else c.mlp_bias', "if False"),
+        ("checkpoint.biases_always", 'if c.attention_bias if block == "self_attn" else c.mlp_bias', "if True"),
+        ("checkpoint.one_switch_for_all_biases", 'c.attention_bias if block == "self_attn" else c.mlp_bias',
+         "c.attention_bias"),
+        ("checkpoint.no_bias_in_o", 'c.attention_bias if block', 'c.attention_bias and part != "o" if block'),
+        ("checkpoint.bias_as_long_as_the_input", "= (rows,)", "= (columns,)"),
+        ("checkpoint.head_dim_from_hidden", "    q, kv =",
+         "    q, kv = c.hidden_size, c.num_key_value_heads * c.hidden_size // c.num_attention_heads; _ ="),
+        ("checkpoint.as_many_kv_heads", "c.num_key_value_heads * c.head_dim", "c.num_attention_heads * c.head_dim"),
+        ("checkpoint.layers_from_one", "layers.{i}", "layers.{i + 1}"),
+        ("checkpoint.one_layer", "range(c.num_hidden_layers)", "range(1)"),
+        ("checkpoint.forgets_the_last_norm", '    shapes["model.norm.weight"] = (c.hidden_size,)\n', ""),
+        (None, "c.vocab_size, c.hidden_size)}", "c.vocab_size, q)}"),
+        (None, '"self_attn"),\n            ("v", kv', '"self_attn"),\n            ("v", q'),
+    ]),
+    "to_halves": (HALVES, [
+        ("checkpoint.the_way_back", "rows // n_heads // 2, 2,", "2, rows // n_heads // 2,"),
+        ("checkpoint.one_head_for_all", "n_heads, rows // n_heads // 2,", "1, rows // 2,"),
+        ("checkpoint.reshaped_only", ".transpose(1, 2).reshape(rows, columns)", ".reshape(rows, columns).clone()"),
+        ("checkpoint.heads_moved", ".transpose(1, 2)", ".transpose(0, 1)"),
+        ("checkpoint.heads_moved", ".transpose(1, 2)", ".transpose(0, 2)"),
+        ("checkpoint.halves_exchanged", ".transpose(1, 2)", ".transpose(1, 2).flip(1)"),
+        ("checkpoint.in_float32", "return w", "return w.float()"),
+        (None, ".transpose(1, 2)", ".flip(1).transpose(1, 2)"),
+    ]),
     "LlamaRMSNorm": (NORM, [
         ("norm.eps_outside_root", "torch.rsqrt(norm + self.eps)", "1 / (norm.sqrt() + self.eps)"),
         ("norm.no_eps", " + self.eps", ""),

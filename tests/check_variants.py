@@ -8,6 +8,7 @@ from einops import einsum, rearrange, reduce
 from torch import nn
 
 from llama_tutorial import LlamaAttention, LlamaConfig, LlamaRotaryEmbedding
+from llama_tutorial.causal_lm import LlamaForCausalLM
 from llama_tutorial.rotary import rotate
 
 RIGHT = []  # (object, exercise)
@@ -342,3 +343,30 @@ class PositionsInFloat64(LlamaAttention):
     def __init__(self, config):
         super().__init__(config)
         self.rotary_emb = InFloat64(self.head_dim, config["rope_theta"], config["rope_scaling"])
+
+
+# --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+@right("tensor_shapes")
+def shapes_of_a_model_without_memory(config):
+    with torch.device("meta"):
+        return {name: weight.shape for name, weight in LlamaForCausalLM(config).named_parameters()}
+
+
+@right("to_halves")
+def halves_by_view_and_transpose(weight, heads):
+    rows, hidden = weight.shape
+    return weight.view(heads, rows // heads // 2, 2, hidden).transpose(1, 2).reshape(rows, hidden)
+
+
+@right("to_halves")
+def halves_by_a_list_of_rows(weight, heads):
+    dim = len(weight) // heads
+    order = [head * dim + row for head in range(heads) for row in (*range(0, dim, 2), *range(1, dim, 2))]
+    return weight[order]
+
+
+@right("to_halves")
+def halves_head_by_head(weight, heads):
+    return torch.cat([part for head in weight.chunk(heads) for part in (head[0::2], head[1::2])])

@@ -91,7 +91,7 @@ def written(source):
 def test_there_are_enough_of_both():
     assert len(catalogue()) >= 60 and len(RIGHT) >= 30
     for name, mistake in catalogue().items():
-        assert re.fullmatch(r"(norm|rotary|attention)\.[a-z0-9_]+", name)
+        assert re.fullmatch(r"(norm|rotary|attention|checkpoint)\.[a-z0-9_]+", name)
         assert len(mistake.symptom) > 10 and mistake.says.endswith(".") and mistake.symptom.endswith(".")
         assert mistake.spellings and all(part in exercises() for part, _ in mistake.spellings)
 
@@ -120,6 +120,10 @@ def test_the_lessons_own_passes(name):
         ("attention.kv_tiled", "attend_by_hand"),
         ("attention.repeats_time", "attend"),
         ("attention.merged_without_swap", "LlamaAttention"),
+        ("checkpoint.lists_lm_head_when_tied", "tensor_shapes"),
+        ("checkpoint.o_like_q", "tensor_shapes"),
+        ("checkpoint.the_way_back", "to_halves"),
+        ("checkpoint.one_head_for_all", "to_halves"),
     ],
 )
 def test_a_mistake_is_named(bug, exercise):

@@ -1,6 +1,7 @@
 """Exercises: cut without a leak, never written over, solved with our own bodies, and kept in my_llama."""
 
 import ast
+import functools
 import importlib
 import json
 import linecache
@@ -11,14 +12,17 @@ import pytest
 import torch
 
 from llama_tutorial import cli
+from llama_tutorial.checkpoint import to_halves
 from llama_tutorial.classroom import cut, exercises, judging, my_package, pieces
 from llama_tutorial.classroom.exercises import lesson_04, lesson_05
 from llama_tutorial.classroom.exercises import notebook as student
 
 LESSONS = tuple(exercises.lessons())
 ALL = [(lesson, exercise) for lesson in LESSONS for exercise in exercises.lessons()[lesson]]
+PARTS = sum(map(len, my_package.parts().values()))
 ANSWERS = [(lesson, exercise) for lesson, exercise in ALL if exercise.answers]
 
+IDS = torch.arange(9)[None]
 # The answers of transfer exercises: they stand nowhere in the package.
 TRANSFER = {
     "head_norm": """from einops import rearrange
@@ -46,6 +50,10 @@ def window_of(attend):
     before = attend(q, k, v)
     v[:, :, 2] += 1
     return int((attend(q, k, v) != before).any(dim=-1).any(dim=1).sum())""",
+    "part_to_halves": """def part_to_halves(weight, heads, turned):
+    rows = rearrange(weight, "(head dim) hidden -> head dim hidden", head=heads)
+    moved = rearrange(rows[:, :turned], "head (pair two) hidden -> head (two pair) hidden", two=2)
+    return rearrange(torch.cat([moved, rows[:, turned:]], dim=1), "head dim hidden -> (head dim) hidden")""",
     "attend_softly": """def attend_softly(q, k, v, cap):
     group = q.shape[1] // k.shape[1]
     k, v = (repeat(each, "batch kv key dim -> batch (kv group) key dim", group=group) for each in (k, v))
@@ -233,7 +241,7 @@ def test_a_text_is_whole(lesson, exercise):
 
 
 def test_there_are_enough_of_every_kind():
-    for lesson in ("04_rotary", "05_attention"):
+    for lesson in ("04_rotary", "05_attention", "14_real_weights"):
         assert {exercise.kind for exercise in exercises.lessons()[lesson]} == set(exercises.KINDS)
     assert len(exercises.lessons()["04_rotary"]) + len(exercises.lessons()["05_attention"]) >= 10
 
@@ -248,9 +256,15 @@ def test_the_docs_list_every_exercise(root):
     assert [lesson for lesson in LESSONS if f"### {lesson}\n\n{exercises.overview(lesson)}\n" not in text] == []
 
 
+@functools.cache
+def code_of_a_student(lesson: str) -> list[str]:
+    """The code cells of a lesson's student notebook."""
+    return [cell["source"] for cell in exercises.build(lesson)["cells"] if cell["cell_type"] == "code"]
+
+
 def namespace(code: str, lesson: str) -> dict:
     """Execute an answer with the imports of its lesson's student notebook, names of lessons from ours."""
-    cells = [cell["source"] for cell in exercises.build(lesson)["cells"] if cell["cell_type"] == "code"]
+    cells = code_of_a_student(lesson)
     space = {"__package__": "llama_tutorial"}
     for name in pieces.defined_in(code):
         piece = pieces.collect(name, [*cells, code], None)
@@ -294,6 +308,15 @@ def test_an_exercise_can_be_solved_and_is_not_solved_at_first(lesson, exercise):
         ("window_mask", lambda queries, keys, window: 1, "should return a tensor"),
         ("mended_rotate", lambda x, rotation: x, "differs in"),
         ("rotate_part", lambda x, rotation: x * 2, "come out as they went in"),
+        ("bytes_tied", 2 * 525336576, "tied is one table"),
+        ("bytes_untied", 525336576, "that is one table"),
+        ("mended_pairing", lambda theirs, config: {}, "every tensor under the name"),
+        ("mended_pairing", lambda theirs, config: theirs, "q_proj.weight differs in"),
+        ("reads_alike", lambda one, other: True, "in the other pairing"),
+        ("reads_alike", lambda one, other: torch.equal(*(f(torch.arange(9)[None]) for f in (one, other))), "rounds"),
+        ("reads_alike", lambda one, other: one(IDS).allclose(other(IDS), atol=1e-3), "the 17th token"),
+        ("mended_sizes", lambda fields: (1e-6, 12, 8), "its publisher meant (1e-05, 4, 16)"),
+        ("part_to_halves", lambda weight, heads, turned: to_halves(weight, heads), "1 heads of 8 rows"),
         ("attend_softly", lambda q, k, v, cap: 1 / 0, "raised ZeroDivisionError"),
     ],
 )
@@ -523,7 +546,7 @@ def test_what_passes_is_kept_part_by_part(course, monkeypatch):
     module = course / "my_llama" / "rms_norm.py"
     assert my_package.keep(own(MINE, "rms_norm"), "rms_norm", course) == "✓ yours now stands in my_llama/rms_norm.py"
     assert "stand_in(__name__)" in module.read_text() and "wide.pow(2)" in module.read_text()
-    assert my_package.progress(course) == "my_llama: 1 of 10 parts are yours, the others are lent"
+    assert my_package.progress(course) == f"my_llama: 1 of {PARTS} parts are yours, the others are lent"
     my_package.keep(own(MINE, "LlamaRMSNorm"), "LlamaRMSNorm.forward", course / "my_llama")
     text = module.read_text()
     assert "stand_in" not in text and "llama_tutorial" not in text and "Zhang" not in text
@@ -705,17 +728,18 @@ def test_the_whole_path_from_exercises_to_a_model_of_ones_own_that_talks(tmp_pat
         ("03_rms_norm", "rms_norm", "LlamaRMSNorm"),
         ("04_rotary", "rotary", "LlamaRotaryEmbedding"),
         ("05_attention", "attention", "LlamaAttention"),
+        ("14_real_weights", "checkpoint", "to_halves"),
     ]:
         path = solve_in(tmp_path, lesson, lambda text: text.replace("Turn every pair", "MINE: turn every pair"))
         source_of_rotate = "from my_llama.rotary import rotate as theirs\nprint(theirs.__doc__[:4])"
-        printed, error = run_notebook(path, *[source_of_rotate] * (lesson == "05_attention"))
+        printed, error = run_notebook(path, *[source_of_rotate] * (lesson > "05"))
         assert error is None, error
         kept = [text for source, text in printed.items() if source.startswith("check(") and "✓ yours now" in text]
         assert len(kept) == len(my_package.parts()[module])
         assert printed[f"check({last})"] == f"✓ yours now stands in my_llama/{module}.py\n"
         assert "stand_in" not in (package / f"{module}.py").read_text()
         written += len(kept)
-        assert my_package.progress(tmp_path).startswith(f"my_llama: {written} of 10")
+        assert my_package.progress(tmp_path).startswith(f"my_llama: {written} of {PARTS}")
     assert printed[source_of_rotate] == "MINE\n"
 
     grown = {path.name: path.read_bytes() for path in package.glob("*.py")}

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 
-COMPONENTS = ("norm", "rotary", "attention")
+COMPONENTS = ("norm", "rotary", "attention", "checkpoint")
 
 
 @dataclass(frozen=True)

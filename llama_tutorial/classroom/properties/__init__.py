@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from ..guard import Fault, call
 
-COMPONENTS = ("norm", "rotary", "attention")
+COMPONENTS = ("norm", "rotary", "attention", "checkpoint")
 
 
 @dataclass(frozen=True)
