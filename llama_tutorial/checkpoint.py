@@ -10,13 +10,14 @@ __all__ = [
     "DTYPES", "META_NAMES", "ALL_FILES", "SPECIAL_IDS", "find_file", "read_json", "tensor_shapes",
     "with_biases", "translate_config", "as_read", "shown", "warn_of_unknown", "translate_rope", "check_ropes",
     "yarn_frequencies", "grown", "rotary_frequencies", "Stored", "read_header", "stored_tensors",
-    "check_tensors", "tensor_reader", "NothingDrawn", "fill", "check_dtype", "published_name", "meta_name",
-    "translate_params", "open_pickle", "join", "meta_reader", "read_meta", "locate", "download",
-    "from_pretrained", "read_config", "published_dtype", "settle_tie", "special_ids", "check_id", "to_halves",
-    "to_neighbours", "save_pretrained", "write_weights", "ids_of", "published_config", "bytes_of",
-    "write_json", "flush", "written_anew", "link", "swap",
+    "check_tensors", "tensor_reader", "NothingDrawn", "nothing_collected", "fill", "check_dtype",
+    "published_name", "meta_name", "translate_params", "open_pickle", "join", "meta_reader", "read_meta",
+    "locate", "download", "from_pretrained", "read_config", "published_dtype", "settle_tie", "special_ids",
+    "check_id", "to_halves", "to_neighbours", "save_pretrained", "write_weights", "ids_of",
+    "published_config", "bytes_of", "write_json", "flush", "written_anew", "link", "swap",
 ]
 
+import gc
 import json
 import math
 import os
@@ -27,6 +28,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -377,6 +379,19 @@ class NothingDrawn(torch.overrides.TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@contextmanager
+def nothing_collected():
+    """Inside it the garbage collector rests: a thousand new modules would send it through all of PyTorch's objects."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+@nothing_collected()
 def fill(config: LlamaConfig, read: Callable[[str], Tensor], dtype, device) -> LlamaForCausalLM:
     """A model of the tensors that `read` gives by name: made without memory, then each is put in its place.
 
@@ -397,7 +412,7 @@ def fill(config: LlamaConfig, read: Callable[[str], Tensor], dtype, device) -> L
             module, kind = name.rsplit(".", 1)
             setattr(model.get_submodule(module), kind, weight)
             if not finite:
-                warnings.warn(f"{name} holds numbers that are not finite: the model will write nonsense", stacklevel=3)
+                warnings.warn(f"{name} holds numbers that are not finite: the model will write nonsense", stacklevel=5)
     model.tie_weights()
     return (model if device.type == "cpu" else model.to(device)).eval()
 

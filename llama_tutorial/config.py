@@ -27,13 +27,13 @@ class Fields(Mapping):
         return getattr(self, name)
 
     def __contains__(self, name):
-        return name in list(self)
+        return name in self.__dataclass_fields__
 
     def __iter__(self):
-        return (field.name for field in fields(self))
+        return iter(self.__dataclass_fields__)
 
     def __len__(self):
-        return len(fields(self))
+        return len(self.__dataclass_fields__)
 
 
 def nearest(name, known):
@@ -72,6 +72,9 @@ class LlamaConfig(Fields):
     initializer_range: float = 0.02  # standard deviation of fresh weights
 
     def __init__(self, config: Mapping | None = None, /, **given):
+        if isinstance(config, LlamaConfig) and not given:  # it was checked when it was made
+            vars(self).update(vars(config))
+            return
         for name, value in settled({**check_mapping(config), **given}, fields(self)).items():
             object.__setattr__(self, name, value)
         check_shape(self)
