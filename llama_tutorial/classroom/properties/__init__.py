@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from ..bugs import catalogue
 from ..guard import Fault, call
 
 COMPONENTS = ("norm", "rotary", "attention", "checkpoint")
@@ -63,6 +64,20 @@ def collect(cases: list):
         return enter
 
     return case
+
+
+def wrong_versions(exercise: str, lift=None) -> Callable[[], list]:
+    """What gives the wrong versions of an exercise: the catalogue's own, and those of its parts.
+
+    `lift` says how a wrong part (first) becomes a wrong version of an exercise (second).
+    """
+    ways = {(exercise, exercise): lambda wrong: wrong} | (lift or {})
+    return lambda: [
+        (bug, ways[part, exercise](version))
+        for bug in catalogue().values()
+        for part, version in bug.spellings
+        if (part, exercise) in ways
+    ]
 
 
 def normal(seed: int, *shape: int, dtype=torch.float32) -> Tensor:

@@ -9,10 +9,9 @@ from ...attention import LlamaAttention, attend, attend_by_hand, causal_mask
 from ...config import LlamaConfig
 from ...kv_cache import KVCache
 from ...rotary import LlamaRotaryEmbedding
-from ..bugs import catalogue
 from ..bugs.attention import Steps
 from ..guard import call
-from . import Case, Exercise, built, collect, normal, reached, run_with, tells_gradient
+from . import Case, Exercise, built, collect, normal, reached, run_with, tells_gradient, wrong_versions
 
 # ---------------------------------------------------------------------------------------------------------- the mask
 # A subject is called as mask(queries, keys).
@@ -343,20 +342,8 @@ LIFT = {  # how a wrong part (first) becomes a wrong version of an exercise (sec
 }
 
 
-def wrong_versions(exercise):
-    def wrong():
-        for bug in catalogue().values():
-            for part, version in bug.spellings:
-                if part == exercise:
-                    yield bug, version
-                elif (part, exercise) in LIFT:
-                    yield bug, LIFT[part, exercise](version)
-
-    return wrong
-
-
 EXERCISES = tuple(
-    Exercise(reference.__name__, reference, adapt, tuple(cases), wrong_versions(reference.__name__))
+    Exercise(reference.__name__, reference, adapt, tuple(cases), wrong_versions(reference.__name__, LIFT))
     for reference, adapt, cases in (
         (causal_mask, adapt_mask, MASK),
         (attend_by_hand, adapt_attend, ATTEND),

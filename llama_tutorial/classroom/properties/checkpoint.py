@@ -6,9 +6,8 @@ import torch
 
 from ...checkpoint import tensor_shapes, to_halves
 from ...config import LlamaConfig
-from ..bugs import catalogue
 from ..guard import Fault, call
-from . import Case, Exercise, collect, normal
+from . import Case, Exercise, collect, normal, wrong_versions
 
 SIZES = {
     "vocab_size": 37, "hidden_size": 24, "intermediate_size": 52, "num_hidden_layers": 3, "num_attention_heads": 6,
@@ -155,12 +154,7 @@ def plainly(function):
     return subject
 
 
-def wrong(part):
-    """What gives the wrong versions of a function."""
-    return lambda: [(bug, each) for bug in catalogue().values() for name, each in bug.spellings if name == part]
-
-
 EXERCISES = (
-    Exercise("tensor_shapes", tensor_shapes, plainly, tuple(SHAPES), wrong("tensor_shapes")),
-    Exercise("to_halves", to_halves, plainly, tuple(ROWS), wrong("to_halves")),
+    Exercise("tensor_shapes", tensor_shapes, plainly, tuple(SHAPES), wrong_versions("tensor_shapes")),
+    Exercise("to_halves", to_halves, plainly, tuple(ROWS), wrong_versions("to_halves")),
 )

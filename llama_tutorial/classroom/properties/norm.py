@@ -3,9 +3,8 @@
 import torch
 
 from ...rms_norm import LlamaRMSNorm, rms_norm
-from ..bugs import catalogue
 from ..guard import call
-from . import Case, Exercise, built, collect, normal, own_weights, reached, run_with, tells_gradient
+from . import Case, Exercise, built, collect, normal, own_weights, reached, run_with, tells_gradient, wrong_versions
 
 CASES: list[Case] = []
 case = collect(CASES)
@@ -131,15 +130,9 @@ def module_with(wrong):
     return Wrong
 
 
-def wrong_functions():
-    return [(bug, wrong) for bug in catalogue().values() for part, wrong in bug.spellings if part == "rms_norm"]
-
-
-def wrong_classes():
-    return [(bug, module_with(wrong)) for bug, wrong in wrong_functions()]
-
+LIFT = {("rms_norm", "LlamaRMSNorm"): module_with}  # how a wrong part (first) becomes a wrong version (second)
 
 EXERCISES = (
-    Exercise("rms_norm", rms_norm, adapt_function, tuple(CASES), wrong_functions),
-    Exercise("LlamaRMSNorm", LlamaRMSNorm, adapt_class, tuple(CLASS_CASES), wrong_classes),
+    Exercise("rms_norm", rms_norm, adapt_function, tuple(CASES), wrong_versions("rms_norm")),
+    Exercise("LlamaRMSNorm", LlamaRMSNorm, adapt_class, tuple(CLASS_CASES), wrong_versions("LlamaRMSNorm", LIFT)),
 )

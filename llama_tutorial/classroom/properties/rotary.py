@@ -5,9 +5,8 @@ import math
 import torch
 
 from ...rotary import LlamaRotaryEmbedding, rotary_frequencies, rotate, slow_the_slow_hands
-from ..bugs import catalogue
 from ..guard import Fault, call
-from . import Case, Exercise, built, collect, normal, reached, tells_gradient
+from . import Case, Exercise, built, collect, normal, reached, tells_gradient, wrong_versions
 
 LINEAR = {"rope_type": "linear", "factor": 4.0}
 LLAMA3 = {
@@ -342,20 +341,8 @@ LIFT = {  # how a wrong part (first) becomes a wrong version of an exercise (sec
 }
 
 
-def wrong_versions(exercise):
-    def wrong():
-        for bug in catalogue().values():
-            for part, version in bug.spellings:
-                if part == exercise:
-                    yield bug, version
-                elif (part, exercise) in LIFT:
-                    yield bug, LIFT[part, exercise](version)
-
-    return wrong
-
-
 EXERCISES = tuple(
-    Exercise(reference.__name__, reference, adapt, tuple(cases), wrong_versions(reference.__name__))
+    Exercise(reference.__name__, reference, adapt, tuple(cases), wrong_versions(reference.__name__, LIFT))
     for reference, adapt, cases in (
         (rotate, adapt_function, ROTATE),
         (slow_the_slow_hands, adapt_slow, SLOW),
