@@ -413,6 +413,12 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_a_file_where_a_folder_is_asked_for_is_told(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="notes.txt is a file: give a folder"):
+        lab.copy_lessons(tmp_path, tmp_path / "notes.txt")
+
+
 def test_lessons_are_copied_once_and_then_left_in_silence(shelf):
     packaged, mine = shelf
     assert lab.copy_lessons(packaged, mine) == [f"2 lessons copied to {mine}"]

@@ -35,6 +35,8 @@ def copy_lessons(source, directory, what: str = "lessons") -> list[str]:
     beside it as NAME.new.ipynb. Raises OSError where the directory cannot be written.
     """
     source, directory = Path(source), Path(directory)
+    if directory.is_file():
+        raise NotADirectoryError(f"{directory} is a file: give a folder, new or old")
     directory.mkdir(parents=True, exist_ok=True)
     record = _read_record(directory / RECORD)
     known = dict(record)
