@@ -72,9 +72,6 @@ class LlamaConfig(Fields):
     initializer_range: float = 0.02  # standard deviation of fresh weights
 
     def __init__(self, config: Mapping | None = None, /, **given):
-        if isinstance(config, LlamaConfig) and not given:  # it was checked when it was made
-            vars(self).update(vars(config))
-            return
         for name, value in settled({**check_mapping(config), **given}, fields(self)).items():
             object.__setattr__(self, name, value)
         check_shape(self)
