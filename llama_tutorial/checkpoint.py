@@ -10,10 +10,10 @@ __all__ = [
     "DTYPES", "META_NAMES", "ALL_FILES", "SPECIAL_IDS", "find_file", "read_json", "tensor_shapes",
     "with_biases", "translate_config", "as_read", "shown", "warn_of_unknown", "translate_rope", "check_ropes",
     "yarn_frequencies", "grown", "rotary_frequencies", "Stored", "read_header", "stored_tensors",
-    "check_tensors", "tensor_reader", "NothingDrawn", "nothing_collected", "fill", "check_dtype",
-    "published_name", "meta_name", "translate_params", "open_pickle", "join", "meta_reader", "read_meta",
-    "locate", "download", "from_pretrained", "read_config", "published_dtype", "settle_tie", "special_ids",
-    "check_id", "to_halves", "to_neighbours", "save_pretrained", "write_weights", "ids_of",
+    "check_tensors", "tensor_reader", "NothingDrawn", "nothing_collected", "fill", "looks_finite",
+    "check_dtype", "published_name", "meta_name", "translate_params", "open_pickle", "join", "meta_reader",
+    "read_meta", "locate", "download", "from_pretrained", "read_config", "published_dtype", "settle_tie",
+    "special_ids", "check_id", "to_halves", "to_neighbours", "save_pretrained", "write_weights", "ids_of",
     "published_config", "bytes_of", "write_json", "flush", "written_anew", "link", "swap",
 ]
 
@@ -392,29 +392,38 @@ def nothing_collected():
 
 
 @nothing_collected()
-def fill(config: LlamaConfig, read: Callable[[str], Tensor], dtype, device) -> LlamaForCausalLM:
+def fill(config: LlamaConfig, read: Callable[[str], Tensor], dtype, device, views: bool = False) -> LlamaForCausalLM:
     """A model of the tensors that `read` gives by name: made without memory, then each is put in its place.
 
-    A few are read at a time, so that disk and processor share the work. Warns of a tensor with a NaN or an infinity
-    (of one with more than 65,536 numbers, rows at equal distances are looked at).
+    Unless they stay `views` of their files, a few are prepared at a time, so that disk and processor share the work.
+    Warns of a tensor that is not finite.
     """
     with torch.device("meta"), NothingDrawn():
         model = LlamaForCausalLM(config)
 
     def prepared(name):
         weight = read(name)
-        finite = all(end.isfinite() for end in weight[:: 1 + weight.numel() // 65536].aminmax())
-        return nn.Parameter(weight.detach().to(device=device, dtype=dtype)), finite
+        return nn.Parameter(weight.detach().to(device=device, dtype=dtype)), looks_finite(weight, views)
 
     names = list(tensor_shapes(config))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for name, (weight, finite) in zip(names, pool.map(prepared, names)):
+        for name, (weight, finite) in zip(names, (map if views else pool.map)(prepared, names)):
             module, kind = name.rsplit(".", 1)
             setattr(model.get_submodule(module), kind, weight)
             if not finite:
                 warnings.warn(f"{name} holds numbers that are not finite: the model will write nonsense", stacklevel=5)
     model.tie_weights()
     return (model if device.type == "cpu" else model.to(device)).eval()
+
+
+def looks_finite(weight: Tensor, view: bool = False) -> bool:
+    """Whether there is no NaN and no infinity in a tensor, or in some rows of one of more than 16,384 numbers.
+
+    They stand at equal distances. Of a `view` it is the first alone: no more of the file is read before it is needed.
+    """
+    large = weight.numel() > 16384
+    some = weight[:1] if view and large else weight[:: 1 + weight.numel() // 16384]
+    return all(end.isfinite() for end in some.aminmax())
 
 
 def check_dtype(dtype) -> torch.dtype | None:
@@ -631,7 +640,8 @@ def from_pretrained(
     config, stored = settle_tie(config, stored)
     check_tensors(stored, config)
     kind = dtype or published_dtype(fields) or DTYPES[stored["model.embed_tokens.weight"].dtype]
-    model = fill(config, tensor_reader(stored), kind, device)
+    views = device.type == "cpu" and all(DTYPES.get(found.dtype) == kind for found in stored.values())
+    model = fill(config, tensor_reader(stored), kind, device, views)
     model.special_ids = special_ids(directory, fields)
     return model
 

@@ -1,12 +1,14 @@
-"""Loading, ours against transformers': `python tests/benchmark_checkpoint.py [--billion] [--rounds N]` (not a test).
+"""Loading, ours against transformers': `python tests/benchmark_checkpoint.py [--billion] [--cold] [--rounds N]` (not a test).
 
 Writes a model of the 135M shape (or that of Llama 3.2 1B) in bfloat16, whole and in shards, then loads it with each
 library in turn, in a fresh process each time, after both have loaded a tiny one: seconds on the clock and the peak of
-anonymous memory above that baseline. The promises are 1.2 times their time, and 1.2 times the larger of file and model.
+anonymous memory above that baseline. Before each, the files are read, so that the system has them in memory, or with
+`--cold` forgotten by it. The promises are 1.2 times their time, and 1.2 times the larger of file and model.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -57,22 +59,37 @@ def write(directory: Path, billion: bool) -> None:
     model.save_pretrained(directory / "shards", "500MB" if billion else "60MB")
 
 
+def prepare(directory: Path, cold: bool) -> None:
+    """Have the system keep the files of a checkpoint in its memory, or forget them."""
+    for path in directory.glob("*.safetensors"):
+        with path.open("rb") as file:
+            if cold:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            else:
+                while file.read(1 << 24):
+                    pass
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--billion", action="store_true")
+    parser.add_argument("--cold", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         write(Path(directory), given.billion)
+        os.sync()
         print("form    dtype     library       seconds (median, least)  peak MiB  model MiB")
         for form in ("whole", "shards"):
             for dtype in ("bfloat16", "float32"):
                 found = {"ours": [], "transformers": []}
-                for _ in range(given.rounds):
-                    for library, rounds in found.items():
+                for one in range(given.rounds):
+                    for library in sorted(found, reverse=one % 2 == 1):
+                        prepare(Path(directory, form), given.cold)
                         places = [f"{directory}/tiny", f"{directory}/{form}"]
                         command = [sys.executable, "-c", CHILD, library, *places, dtype]
-                        rounds.append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+                        done = subprocess.run(command, capture_output=True, check=True)
+                        found[library].append(json.loads(done.stdout))
                 for library, rounds in found.items():
                     seconds = [one[0] for one in rounds]
                     told = f"{statistics.median(seconds):12.3f} {min(seconds):9.3f} {max(r[1] for r in rounds):11.0f}"
