@@ -80,8 +80,8 @@ def laid_out(files, directory):
     return directory
 
 
-def load(directory):
-    return LlamaForCausalLM.from_pretrained(directory)
+def load(directory, **more):
+    return LlamaForCausalLM.from_pretrained(directory, **more)
 
 
 def test_the_sound_ones_load(whole, saved, tmp_path):
@@ -211,6 +211,23 @@ def test_numbers_that_are_none_warn_with_the_name_of_their_tensor(bad, whole):
     weights(spoil)(whole)
     with pytest.warns(UserWarning, match="model.layers.1.mlp.up_proj.weight holds numbers that are not finite"):
         load(whole)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"], ids=["a view", "converted"])
+def test_a_large_tensor_without_a_single_number_warns_and_what_one_number_spoils_is_refused_later(dtype, tmp_path):
+    model = LlamaForCausalLM({**SHAPE, "hidden_size": 128, "intermediate_size": 256})
+    up = model.model.layers[1].mlp.up_proj.weight.data
+    up[101, 5] = torch.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.save_pretrained(tmp_path)
+        spoiled = load(tmp_path, dtype=dtype)  # one of 32,768: not looked at
+    with pytest.raises(ValueError, match="the highest logit of every row must be a number"):
+        spoiled.generate(torch.tensor([[1, 2]]), max_new_tokens=1)
+    up.fill_(torch.nan)
+    model.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="model.layers.1.mlp.up_proj.weight holds numbers that are not finite"):
+        load(tmp_path, dtype=dtype)
 
 
 def test_a_file_whose_tensors_are_not_aligned_is_read_or_refused(whole):
