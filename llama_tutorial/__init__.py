@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .attention import LlamaAttention
     from .causal_lm import LlamaForCausalLM
-    from .chat import PublishedTokenizer
     from .classroom.check import CheckFailed, NotWritten, check
     from .config import LlamaConfig
     from .decoder_layer import LlamaDecoderLayer
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from .kv_cache import KVCache
     from .mlp import LlamaMLP
     from .model import LlamaModel
+    from .published.words import PublishedTokenizer
     from .rms_norm import LlamaRMSNorm
     from .rotary import LlamaRotaryEmbedding
     from .tokenizer import Tokenizer
@@ -43,7 +43,7 @@ _HOME = {
     "check": "classroom.check",
     "CheckFailed": "classroom.check",
     "NotWritten": "classroom.check",
-    "PublishedTokenizer": "chat",
+    "PublishedTokenizer": "published.words",
 }
 
 # Modules of later lessons that give the model methods, such as LlamaForCausalLM.generate.

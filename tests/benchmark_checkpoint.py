@@ -1,4 +1,4 @@
-"""Loading, ours against transformers': `python tests/benchmark_checkpoint.py [--billion] [--cold] [--rounds N]` (not a test).
+"""Loading, ours against transformers': `python tests/benchmark_checkpoint.py [--billion] [--cold] [--rounds N]`.
 
 Writes a model of the 135M shape (or that of Llama 3.2 1B) in bfloat16, whole and in shards, then loads it with each
 library in turn, in a fresh process each time, after both have loaded a tiny one: seconds on the clock and the peak of

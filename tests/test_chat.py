@@ -10,8 +10,9 @@ import torch
 import transformers
 from test_checkpoint import FAMILIES, SMALL, theirs_of
 
-from llama_tutorial import LlamaForCausalLM, PublishedTokenizer, cli, template
-from llama_tutorial.chat import until, whole_pieces
+from llama_tutorial import LlamaForCausalLM, PublishedTokenizer, cli
+from llama_tutorial.published import template
+from llama_tutorial.published.words import until, whole_pieces
 
 TEXT = ["The for statement is used to iterate over a sequence.", "naïve 象 ☃ 👩‍🚀 é", "  two  spaces\n\tand a tab"]
 CHAT_TOKENS = ["<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"]

@@ -20,6 +20,7 @@ from test_parity import difference, without_casts
 from transformers.models.llama import modeling_llama
 
 from llama_tutorial import LlamaConfig, LlamaForCausalLM, LlamaRotaryEmbedding, checkpoint
+from llama_tutorial.published import saving
 
 TOLERANCE = test_parity.TOLERANCE
 LLAMA3 = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -414,7 +415,7 @@ def test_a_save_that_is_interrupted_changes_nothing(step, error, tmp_path, monke
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(checkpoint, step, fail)
+    monkeypatch.setattr(checkpoint if hasattr(checkpoint, step) else saving, step, fail)
     with pytest.raises(type(error)):
         LlamaForCausalLM({**GQA, **SMALL}).save_pretrained(place)
     assert contents(place) == before and [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -450,8 +451,9 @@ def test_a_save_that_is_killed_leaves_the_old_directory_whole(tmp_path):
     ours.save_pretrained(place)
     before = contents(place)
     code = (
-        "import os, sys; from llama_tutorial import LlamaForCausalLM, checkpoint\n"
-        "checkpoint.swap = lambda *_: os.kill(os.getpid(), 9)\n"
+        "import os, sys; from llama_tutorial import LlamaForCausalLM\n"
+        "from llama_tutorial.published import saving\n"
+        "saving.swap = lambda *_: os.kill(os.getpid(), 9)\n"
         "LlamaForCausalLM.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])"
     )
     assert subprocess.run([sys.executable, "-c", code, str(place)], env=os.environ).returncode == -9

@@ -19,7 +19,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from llama_tutorial import LlamaForCausalLM, PublishedTokenizer, Tokenizer, template
+from llama_tutorial import LlamaForCausalLM, PublishedTokenizer, Tokenizer
+from llama_tutorial.published import template
 
 SHAPE = {"vocab_size": 300, "hidden_size": 12, "intermediate_size": 10, "num_hidden_layers": 2,
          "num_attention_heads": 2, "tie_word_embeddings": False}  # fmt: skip
@@ -434,7 +435,7 @@ PICKLES = {
         "only floats",
     ),
     "no params": (lambda d: (d / "params.json").write_bytes(b"nothing"), "is not the JSON of a checkpoint"),
-    "a width of zero": (lambda d: (d / "params.json").write_text('{"dim": 0}'), "dim must lie in"),
+    "a width of zero": (lambda d: (d / "params.json").write_text('{"dim": 0}'), "dim must be a whole number from 1 up"),
 }
 
 

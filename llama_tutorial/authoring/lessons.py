@@ -310,7 +310,7 @@ def _module_text(notebook: dict, lesson: str, sources: list[str], names: list[st
         if said:
             raw, end = ("r" if "\\" in said else ""), ("\n" if "\n" in said else "")
             docstring = f'{raw}"""{said}{end}"""'
-    imports = [re.sub(r"^from\s+llama_tutorial\.", "from .", line) for line in imports]
+    imports = [re.sub(r"^from\s+llama_tutorial\.(?=\w+\s)", "from .", line) for line in imports]
     head = [
         docstring,
         f"# Exported from notebooks/{lesson}; edit the lesson, not this file.",

@@ -1,12 +1,5 @@
 """Text in, text out, as a published model expects it: its tokenizer, its chat template, its ends."""
 
-# Exported from notebooks/14_real_weights.ipynb; edit the lesson, not this file.
-
-__all__ = [
-    "PublishedTokenizer", "whole_pieces", "until", "cut", "read_tokenizer", "optional_json", "special_tokens",
-    "chat_template",
-]
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -15,7 +8,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from .checkpoint import MEGABYTE, find_file, locate, read_json, shown, special_ids
+from .fields import special_ids
+from .files import MEGABYTE, find_file, read_json, shown
+from .hub import locate
 from .template import render
 
 
