@@ -382,6 +382,13 @@ def test_shards_hold_at_most_what_they_may_and_the_index_names_all(tmp_path):
         assert {index["weight_map"][name] for name in held} == {path.name}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="only there have files such modes")
+def test_whoever_may_read_the_config_may_read_the_weights(tmp_path):
+    LlamaForCausalLM({**GQA, **SMALL}).save_pretrained(tmp_path / "model", "20KB")
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "model").iterdir()}
+    assert len(modes) > 4 and set(modes.values()) == {modes["config.json"]}, modes
+
+
 def test_saving_again_keeps_other_files_and_leaves_no_old_shards(tmp_path):
     ours, place = LlamaForCausalLM({**GQA, **SMALL}), tmp_path / "model"
     ours.save_pretrained(place, 30_000)

@@ -46,10 +46,12 @@ def write_weights(weights: Mapping[str, Tensor], directory: Path, limit: int) ->
     one = len(shards) == 1
     numbers = [f"-{i:05}-of-{len(shards):05}" for i in range(1, len(shards) + 1)]
     files = ["model.safetensors"] if one else [f"model{number}.safetensors" for number in numbers]
-    for file, names in zip(files, shards):
-        plain = {name: weights[name].cpu().contiguous() for name in names}
-        save_file(plain, directory / file, metadata={"format": "pt"})
-        flush(directory / file)
+    for path, names in zip((directory / file for file in files), shards):
+        path.touch()
+        mode = path.stat().st_mode  # that of any new file: the library would keep it to its owner
+        save_file({name: weights[name].cpu().contiguous() for name in names}, path, metadata={"format": "pt"})
+        path.chmod(mode)
+        flush(path)
     if not one:
         placed = {name: file for file, names in zip(files, shards) for name in names}
         total = {"total_size": sum(weight.nbytes for weight in weights.values())}
