@@ -130,7 +130,7 @@ def exercises(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where your notebooks and my_llama/ live.")],
 ):
     """Write the exercise notebooks and the package my_llama/ that grows from them; never over a file of yours."""
-    from .classroom.exercises import write_exercises
+    from .classroom.desk import write_exercises
 
     told = write_exercises(directory)
     typer.echo("\n".join(told) or f"nothing to do: {directory} has them all")

@@ -541,9 +541,9 @@ check(LlamaRMSNorm)
 
 def test_a_pass_is_kept_beside_a_package_of_exercises(tmp_path, monkeypatch, capsys):
     kept = []
-    fake = types.ModuleType("llama_tutorial.classroom.my_package")
+    fake = types.ModuleType("llama_tutorial.classroom.keeping")
     fake.keep = lambda *args: kept.append(args) or "✓ yours now stands in my_llama/rms_norm.py"
-    monkeypatch.setitem(sys.modules, "llama_tutorial.classroom.my_package", fake)
+    monkeypatch.setitem(sys.modules, "llama_tutorial.classroom.keeping", fake)
     folder = tmp_path / "my_llama"
     folder.mkdir()
     with pytest.raises(ValueError, match="was not made by `llama-tutorial exercises`"):

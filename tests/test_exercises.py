@@ -13,7 +13,7 @@ import torch
 
 from llama_tutorial import cli
 from llama_tutorial.checkpoint import to_halves
-from llama_tutorial.classroom import cut, exercises, judging, my_package, pieces
+from llama_tutorial.classroom import cut, desk, exercises, judging, keeping, my_package, pieces
 from llama_tutorial.classroom.exercises import lesson_04, lesson_05
 from llama_tutorial.classroom.exercises import notebook as student
 
@@ -422,26 +422,26 @@ def test_imports_of_lessons_lead_to_the_students_package():
 
 
 def test_nothing_of_a_student_is_written_over(tmp_path):
-    told = exercises.write_exercises(tmp_path)
+    told = desk.write_exercises(tmp_path)
     assert told == [
         f"{len(LESSONS)} exercise notebooks copied to {tmp_path}",
         f"{len(pieces.modules())} modules lent to {tmp_path / 'my_llama'}",
     ]
-    assert exercises.write_exercises(tmp_path) == []
+    assert desk.write_exercises(tmp_path) == []
     mine, module = tmp_path / "03_rms_norm_exercises.ipynb", tmp_path / "my_llama" / "rms_norm.py"
     mine.write_text("mine")
     module.write_text("mine")
-    assert exercises.write_exercises(tmp_path) == [f"{mine.name}: kept as you left it"]
+    assert desk.write_exercises(tmp_path) == [f"{mine.name}: kept as you left it"]
     assert mine.read_text() == module.read_text() == "mine"
 
 
 def test_a_newer_lesson_comes_beside_the_students(tmp_path, monkeypatch):
-    exercises.write_exercises(tmp_path)
+    desk.write_exercises(tmp_path)
     mine = tmp_path / "04_rotary_exercises.ipynb"
     mine.write_text("mine")
     older = exercises.build
     monkeypatch.setattr(exercises, "build", lambda lesson: older(lesson) | {"nbformat_minor": 4})
-    told = exercises.write_exercises(tmp_path)
+    told = desk.write_exercises(tmp_path)
     assert f"{mine.name}: kept as you left it; the newer lesson is 04_rotary_exercises.new.ipynb" in told
     assert mine.read_text() == "mine"
     assert json.loads((tmp_path / "04_rotary_exercises.new.ipynb").read_text())["nbformat_minor"] == 4
@@ -450,9 +450,9 @@ def test_a_newer_lesson_comes_beside_the_students(tmp_path, monkeypatch):
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, root):
     (tmp_path / "my_llama").mkdir()
     with pytest.raises(ValueError, match="was not made by this command"):
-        exercises.write_exercises(tmp_path)
+        desk.write_exercises(tmp_path)
     with pytest.raises(ValueError, match="holds the lessons themselves"):
-        exercises.write_exercises(root / "notebooks")
+        desk.write_exercises(root / "notebooks")
 
 
 # ------------------------------------------------------------------------------------------------ a student's part
@@ -537,17 +537,17 @@ class LlamaRMSNorm(nn.Module):
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """A student's folder, in which a fresh process passes everything."""
-    exercises.write_exercises(tmp_path)
-    monkeypatch.setattr(judging, "judge_afresh", lambda jobs: [("passed", "")] * len(jobs))
+    desk.write_exercises(tmp_path)
+    monkeypatch.setattr(keeping, "judge_afresh", lambda jobs: [("passed", "")] * len(jobs))
     return tmp_path
 
 
 def test_what_passes_is_kept_part_by_part(course, monkeypatch):
     module = course / "my_llama" / "rms_norm.py"
-    assert my_package.keep(own(MINE, "rms_norm"), "rms_norm", course) == "✓ yours now stands in my_llama/rms_norm.py"
+    assert keeping.keep(own(MINE, "rms_norm"), "rms_norm", course) == "✓ yours now stands in my_llama/rms_norm.py"
     assert "stand_in(__name__)" in module.read_text() and "wide.pow(2)" in module.read_text()
     assert my_package.progress(course) == f"my_llama: 1 of {PARTS} parts are yours, the others are lent"
-    my_package.keep(own(MINE, "LlamaRMSNorm"), "LlamaRMSNorm.forward", course / "my_llama")
+    keeping.keep(own(MINE, "LlamaRMSNorm"), "LlamaRMSNorm.forward", course / "my_llama")
     text = module.read_text()
     assert "stand_in" not in text and "llama_tutorial" not in text and "Zhang" not in text
     ast.parse(text)
@@ -566,7 +566,7 @@ def test_what_passes_is_kept_part_by_part(course, monkeypatch):
 
 def test_a_function_of_another_name_is_kept_under_the_right_one(course):
     mine = own(MINE.replace("rms_norm(", "my_norm("), "my_norm")
-    assert my_package.keep(mine, "rms_norm", course).startswith("✓")
+    assert keeping.keep(mine, "rms_norm", course).startswith("✓")
     assert "rms_norm = my_norm" in (course / "my_llama" / "rms_norm.py").read_text()
 
 
@@ -581,29 +581,29 @@ def test_a_function_of_another_name_is_kept_under_the_right_one(course):
 )  # fmt: skip
 def test_what_cannot_be_kept_is_said(course, text, name, exercise, told):
     before = (course / "my_llama" / "rms_norm.py").read_text()
-    assert told in my_package.keep(own(text, name), exercise, course)
+    assert told in keeping.keep(own(text, name), exercise, course)
     assert (course / "my_llama" / "rms_norm.py").read_text() == before
 
 
 def test_a_module_edited_by_hand_stays(course):
     module = course / "my_llama" / "rms_norm.py"
     module.write_text("mine")
-    assert "edited by hand and stays" in my_package.keep(own(MINE, "rms_norm"), "rms_norm", course)
+    assert "edited by hand and stays" in keeping.keep(own(MINE, "rms_norm"), "rms_norm", course)
     assert module.read_text() == "mine"
 
 
 def test_what_fails_by_itself_is_not_kept(course, monkeypatch):
-    monkeypatch.setattr(judging, "judge_afresh", lambda jobs: [("failed", "NameError: y")])
-    assert "does not pass: NameError: y" in my_package.keep(own(MINE, "rms_norm"), "rms_norm", course)
+    monkeypatch.setattr(keeping, "judge_afresh", lambda jobs: [("failed", "NameError: y")])
+    assert "does not pass: NameError: y" in keeping.keep(own(MINE, "rms_norm"), "rms_norm", course)
     assert my_package.progress(course).startswith("my_llama: 0 of")
 
 
 def test_two_helpers_of_one_name_are_told(course):
     first = "def helper():\n    return 1\n\n\ndef rms_norm(x):\n    return helper()\n"
     second = "def helper():\n    return 2\n\n\nclass LlamaRMSNorm:\n    def forward(self):\n        return helper()\n"
-    assert my_package.keep(own(first, "rms_norm"), None, course).startswith("✓")
+    assert keeping.keep(own(first, "rms_norm"), None, course).startswith("✓")
     told = "not kept: your rms_norm has another helper: give yours another name"
-    assert my_package.keep(own(second, "LlamaRMSNorm"), None, course) == told
+    assert keeping.keep(own(second, "LlamaRMSNorm"), None, course) == told
 
 
 @pytest.mark.parametrize(
@@ -615,7 +615,7 @@ def test_two_helpers_of_one_name_are_told(course):
 )
 def test_an_import_of_another_thing_under_the_lessons_name_is_told(course, line, told):
     mine = own(f"{line}\n\n\ndef rms_norm(x):\n    return reduce(x)\n", "rms_norm")
-    assert my_package.keep(mine, None, course) == told
+    assert keeping.keep(mine, None, course) == told
 
 
 # ------------------------------------------------------------------------------------------------ the command line
@@ -700,7 +700,7 @@ def solve_in(folder, lesson, change=lambda text: text):
 
 @pytest.mark.thorough
 def test_a_notebook_runs_to_the_first_part_that_is_not_written_and_says_so_in_a_line(tmp_path):
-    exercises.write_exercises(tmp_path)
+    desk.write_exercises(tmp_path)
     for lesson in LESSONS:
         printed, (source, error) = run_notebook(tmp_path / f"{lesson}_exercises.ipynb")
         assert "0 of" in "".join(printed.values())
@@ -721,7 +721,7 @@ def test_a_notebook_runs_to_the_first_part_that_is_not_written_and_says_so_in_a_
 
 @pytest.mark.thorough
 def test_the_whole_path_from_exercises_to_a_model_of_ones_own_that_talks(tmp_path, capsys):
-    exercises.write_exercises(tmp_path)
+    desk.write_exercises(tmp_path)
     package = tmp_path / "my_llama"
     written = 0
     for lesson, module, last in [

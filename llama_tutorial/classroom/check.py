@@ -261,7 +261,7 @@ def _keep(obj, exercise, save):
             raise ValueError(f"{folder} was not made by `llama-tutorial exercises`: it has no {MARKER}")
         return
     try:
-        from .my_package import keep
+        from .keeping import keep
     except ImportError:
         return
     said = keep(obj, exercise, folder)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 
+from .exercises import SUFFIX, lessons
 from .my_package import MARKER, alone, blocks, lay_out, must_agree, plain, read_record, store, write_record
 from .pieces import NAME, Piece, Unfit, collect, definition, homes, lesson_of, modules, same_code, unwritten
 
@@ -24,8 +25,6 @@ def judge_afresh(jobs) -> list[tuple[str, str]]:
     A job is a dict: the `text` of a module, its name `module`, the `name` in it and the `exercise` that it is judged
     as. One process serves them all; where one of them ends it, a new process goes on with the next.
     """
-    from .exercises import package_path
-
     results: list[tuple[str, str]] = []
     environment = os.environ | {"PYTHONPATH": package_path(), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTHONSTARTUP", None)
@@ -54,6 +53,12 @@ def judge_afresh(jobs) -> list[tuple[str, str]]:
 
 def job_of(piece: Piece, module: str) -> dict:
     return {"module": module, "text": alone(module, piece), "name": piece.name, "exercise": piece.name}
+
+
+def package_path() -> str:
+    """What a child process needs on PYTHONPATH so that it imports this very package."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _serve() -> None:
@@ -106,8 +111,6 @@ def judge_folder(directory) -> list[Verdict]:
 
     Raises ValueError where no exercise notebook lies there.
     """
-    from .exercises import SUFFIX, lessons
-
     directory, found = Path(directory), []
     for lesson, exercises in lessons().items():
         path = directory / f"{lesson}{SUFFIX}.ipynb"

@@ -1,19 +1,16 @@
-"""The exercises of every lesson: their texts, the student's notebooks, and what the answers are worth.
+"""The exercises of every lesson: their texts, the notebooks that are cut from them, and what the answers are worth.
 
 A lesson's exercises stand in `lesson_NN.py`; `docs/exercises.md` tells how one is marked and written.
 """
 
 import json
-import linecache
-import os
-import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from .texts import KINDS, Exercise, dots
 
-__all__ = ["KINDS", "Exercise", "begin", "by_name", "judge", "lessons", "overview", "solution", "write_exercises"]
+__all__ = ["KINDS", "Exercise", "by_name", "judge", "lessons", "overview", "solution"]
 
 SUFFIX = "_exercises"
 
@@ -100,60 +97,6 @@ def build(lesson: str) -> dict:
     return student_notebook(read_lesson(lesson), lesson, lessons()[lesson])
 
 
-def write_exercises(directory) -> list[str]:
-    """Write the exercise notebooks that are missing and `my_llama/`; say, a line each, what was done or left alone.
-
-    No file that exists is written to: a notebook that has become newer comes beside the student's and is named.
-    Raises ValueError for the folder in which the lessons themselves lie, OSError where it cannot be written.
-    """
-    import tempfile
-
-    from ...lab import copy_lessons, find_lessons
-    from ..my_package import lay_out
-
-    directory = Path(directory)
-    if directory.resolve() == find_lessons()[0].resolve():
-        raise ValueError(f"{directory} holds the lessons themselves: give a folder of your own, such as my_course")
-    with tempfile.TemporaryDirectory() as fresh:
-        for lesson in lessons():
-            text = json.dumps(build(lesson), indent=1, ensure_ascii=False) + "\n"
-            (Path(fresh) / f"{lesson}{SUFFIX}.ipynb").write_bytes(text.encode())
-        told = copy_lessons(fresh, directory, what="exercise notebooks")
-    return told + lay_out(directory)
-
-
-# ------------------------------------------------------------------------------------------------ in a notebook
-
-
-def begin(say=print) -> None:
-    """Make a student's notebook ready: `my_llama` can be imported, and what is not yet written says so in one line."""
-    from ..my_package import progress
-
-    here = Path.cwd()
-    if (here / "my_llama").is_dir() and str(here) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, str(here))
-    try:
-        shell = get_ipython()  # noqa: F821
-    except NameError:
-        shell = None
-    if shell is not None:
-        shell.set_custom_exc((NotImplementedError,), _in_one_line)
-    say(progress(here))
-
-
-def _in_one_line(shell, kind, error, trace, tb_offset=None):
-    """How IPython shows what is not yet written: a line, no traceback. PyTorch's own errors of the kind stay whole."""
-    last = trace
-    while last.tb_next is not None:
-        last = last.tb_next
-    code = last.tb_frame.f_code
-    if kind.__name__ not in linecache.getline(code.co_filename, last.tb_lineno):
-        return shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
-    line = f"○ Not yet written: {code.co_qualname}. {error}"
-    shell._showtraceback(kind, error, [line])
-    return [line]
-
-
 def solution(name: str) -> str:
     """Our solution of an exercise, as text; KeyError names the nearest exercise where there is none of that name."""
     from difflib import get_close_matches
@@ -187,17 +130,3 @@ def overview(lesson: str) -> str:
 def known() -> str:
     """Every exercise, in the order of the lessons, in one line."""
     return "known: " + ", ".join(exercise.name for exercises in lessons().values() for exercise in exercises)
-
-
-def in_a_notebook() -> bool:
-    """Whether this runs in a notebook, which shows HTML."""
-    try:
-        return get_ipython().__class__.__name__ == "ZMQInteractiveShell"  # noqa: F821
-    except NameError:
-        return False
-
-
-def package_path() -> str:
-    """What a child process needs on PYTHONPATH so that it imports this very package."""
-    here = str(Path(__file__).resolve().parents[3])
-    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -126,7 +126,7 @@ def opening(lesson: str, first: Exercise | None) -> list[dict]:
     )
     return [
         _markdown(text, {}),
-        _code("from llama_tutorial import check\nfrom llama_tutorial.classroom.exercises import begin\n\nbegin()"),
+        _code("from llama_tutorial import check\nfrom llama_tutorial.classroom.desk import begin\n\nbegin()"),
     ]
 
 
