@@ -340,7 +340,10 @@ def read_meta(directory: Path, dtype, device) -> LlamaForCausalLM:
     path, shards = find_file(directory, "params.json"), open_shards(directory)
     shapes = {name: tuple(tensor.shape) for name, tensor in shards[0].items()}
     try:
-        config = LlamaConfig(translate_params(read_json(path), shapes, len(shards)))
+        params = read_json(path)
+        for name in ("dim", "n_heads", "n_layers"):
+            check_number(name, params.get(name), whole=True)
+        config = LlamaConfig(translate_params(params, shapes, len(shards)))
         if config.num_hidden_layers > len(shapes):
             raise ValueError(f"n_layers is {config.num_hidden_layers}, the files hold {len(shapes)} tensors")
         strangers = {published_name(name) for name in shapes} - set(tensor_shapes(config))

@@ -435,7 +435,7 @@ PICKLES = {
         "only floats",
     ),
     "no params": (lambda d: (d / "params.json").write_bytes(b"nothing"), "is not the JSON of a checkpoint"),
-    "a width of zero": (lambda d: (d / "params.json").write_text('{"dim": 0}'), "dim must be a whole number from 1 up"),
+    "a width of zero": (lambda d: (d / "params.json").write_text('{"dim": 0}'), "dim must lie in"),
 }
 
 

