@@ -46,9 +46,6 @@ _HOME = {
     "PublishedTokenizer": "published.words",
 }
 
-# Modules of later lessons that give the model methods, such as LlamaForCausalLM.generate.
-_GIVE_METHODS = ("generation", "checkpoint")
-
 __all__ = [
     "CheckFailed",
     "KVCache",
@@ -80,8 +77,6 @@ def __getattr__(name: str):
         hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(_HOME))}"
         raise AttributeError(f"module {__name__!r} has no name {name!r}{hint}", name=name)
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    for module in _GIVE_METHODS:
-        import_module(f"{__name__}.{module}")
     globals()[name] = value
     return value
 

@@ -5,7 +5,7 @@ Every token asks, every earlier token answers, and the answers are mixed by how 
 
 # Exported from notebooks/05_attention.ipynb; edit the lesson, not this file.
 
-__all__ = ["causal_mask", "attend_by_hand", "attend", "check_mask", "LlamaAttention"]
+__all__ = ["causal_mask", "attend_by_hand", "attend", "attend_with_one_query", "LlamaAttention", "places"]
 
 import math
 from collections.abc import Mapping
@@ -13,11 +13,13 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from .config import LlamaConfig, check_hidden, check_tensor
-from .rotary import LlamaRotaryEmbedding, Rotation, check_rotation, rotate
+from llama_tutorial.doors import Cache, check_mask, explained
+
+from .config import LlamaConfig
+from .rotary import LlamaRotaryEmbedding, Rotation, check_scaling, rotate
 
 
 def causal_mask(queries: int, keys: int, device=None) -> Bool[Tensor, "query key"]:
@@ -45,6 +47,7 @@ def attend_by_hand(
     scores = rearrange(scores, "batch kv group query key -> batch (kv group) query key") / math.sqrt(q.shape[-1])
     scores = scores.masked_fill(~mask, -math.inf)
     weights = scores.softmax(dim=-1, dtype=torch.promote_types(q.dtype, torch.float32)).to(q.dtype)
+    weights = weights.masked_fill(~mask, 0.0)  # where a query may look at nothing, softmax has no number
     weights = rearrange(weights, "batch (kv group) query key -> batch kv group query key", kv=k.shape[1])
     mixed = einsum(weights, v, "batch kv group query key, batch kv key dim -> batch kv group query dim")
     return rearrange(mixed, "batch kv group query dim -> batch (kv group) query dim")
@@ -56,27 +59,31 @@ def attend(
     v: Float[Tensor, "batch kv key dim"],
     mask: Bool[Tensor, "*any"] | None = None,
 ) -> Float[Tensor, "batch head query dim"]:
-    """`attend_by_hand`, computed by PyTorch's fused kernel, without copying keys or values.
+    """`attend_by_hand`, computed by PyTorch's fused kernel, in which a group of queries shares its keys and values.
 
     The kernel's own causal switch counts queries from key 0, which is right only where all keys are queries.
     """
-    queries, keys = q.shape[2], k.shape[2]
-    if mask is None and queries == keys:
+    if mask is None and q.shape[2] == k.shape[2]:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-    if mask is None and queries > 1:
-        mask = causal_mask(queries, keys, device=q.device)
+    if mask is None and q.shape[2] > 1:
+        mask = causal_mask(q.shape[2], k.shape[2], device=q.device)
+    half = q.dtype in (torch.bfloat16, torch.float16)
+    if half and q.shape[2] == 1 and (mask is None or mask.shape[-3:-2] in ((), (1,))):  # a mask for all heads
+        return attend_with_one_query(q, k, v, mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
 
-def check_mask(mask, shape):
-    """TypeError unless the mask is None or bool, ValueError unless it broadcasts to (batch, head, query, key)."""
-    if mask is None:
-        return
-    check_tensor("mask", mask, "bool, True where a query may look", ("...",))
-    if mask.ndim > 4 or any(m not in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False)):
-        raise ValueError(f"mask must broadcast to (batch, head, query, key) = {shape}, got {tuple(mask.shape)}")
+def attend_with_one_query(q, k, v, mask):
+    """`attend` for the next token: the queries of a group are the rows of one small matrix, which reads a key once.
+
+    The kernel reads the keys anew for every head, and in half precision most of its time goes into that.
+    """
+    rows = rearrange(q, "batch (kv group) 1 dim -> batch kv group dim", kv=k.shape[1])
+    mixed = F.scaled_dot_product_attention(rows, k, v, attn_mask=mask)
+    return rearrange(mixed, "batch kv group dim -> batch (kv group) 1 dim")
 
 
+@explained
 class LlamaAttention(nn.Module):
     """Causal self-attention with rotary positions and grouped queries: (batch, seq, hidden) → the same shape.
 
@@ -90,34 +97,41 @@ class LlamaAttention(nn.Module):
     def __init__(self, config: LlamaConfig | Mapping):
         super().__init__()
         config = LlamaConfig(config)
-        hidden, bias, self.head_dim = config.hidden_size, config.attention_bias, config.head_dim
-        self.q_proj = nn.Linear(hidden, config.num_attention_heads * self.head_dim, bias=bias)
-        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * self.head_dim, bias=bias)
-        self.v_proj = nn.Linear(hidden, config.num_key_value_heads * self.head_dim, bias=bias)
-        self.o_proj = nn.Linear(config.num_attention_heads * self.head_dim, hidden, bias=bias)
-        self.rotary_emb = LlamaRotaryEmbedding(self.head_dim, config.rope_theta, config.rope_scaling)
+        self.hidden_size, self.head_dim, bias = config.hidden_size, config.head_dim, config.attention_bias
+        self.rope = (config.head_dim, config.rope_theta, config.rope_scaling)
+        check_scaling(config.rope_scaling)
+        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * config.head_dim, bias=bias)
+        self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim, bias=bias)
+        self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim, bias=bias)
+        self.o_proj = nn.Linear(config.num_attention_heads * config.head_dim, config.hidden_size, bias=bias)
+
+    @property
+    def rotary_emb(self) -> LlamaRotaryEmbedding:
+        """What turns queries and keys where no rotation is given; a model gives one, and never makes this."""
+        return LlamaRotaryEmbedding(*self.rope)
 
     def forward(
         self,
         x: Float[Tensor, "batch seq hidden"],
         rotation: Rotation | None = None,
         mask: Bool[Tensor, "*any"] | None = None,
-        cache=None,
+        cache: Cache | None = None,
     ) -> Float[Tensor, "batch seq hidden"]:
-        check_hidden(x, self.q_proj.in_features, "LlamaAttention", self.q_proj.weight, axes=("batch", "seq"))
-        if cache is not None and not hasattr(cache, "update"):
-            raise TypeError(f"cache must be the cache of one layer, such as a KVCache, got {type(cache).__name__}")
-        past, (batch, seq, _) = 0 if cache is None else len(cache), x.shape
-        check_mask(mask, (batch, self.q_proj.out_features // self.head_dim, seq, past + seq))
         if rotation is None:
-            rotation = self.rotary_emb.angles(torch.arange(past, past + seq, device=x.device))
-        check_rotation(rotation, batch, seq, self.head_dim // 2)
+            rotation = self.rotary_emb.angles(places(x, cache))
         q = rearrange(self.q_proj(x), "batch seq (head dim) -> batch head seq dim", dim=self.head_dim)
         k = rearrange(self.k_proj(x), "batch seq (kv dim) -> batch kv seq dim", dim=self.head_dim)
         v = rearrange(self.v_proj(x), "batch seq (kv dim) -> batch kv seq dim", dim=self.head_dim)
         q, k = rotate(q, rotation), rotate(k, rotation)
+        if mask is not None:
+            check_mask(mask, q, cache)  # a mask of floats would be added to the scores
         if cache is not None:
             k, v = cache.update(k, v)
-        check_mask(mask, (len(q), q.shape[1], q.shape[2], k.shape[2]))
-        mixed = attend(q, k, v, mask)
+        mixed = attend(q, k, v, mask if mask is None else mask[..., -k.shape[2] :])  # a cache may keep only the last
         return self.o_proj(rearrange(mixed, "batch head seq dim -> batch seq (head dim)"))
+
+
+def places(x: Float[Tensor, "batch seq hidden"], cache: Cache | None) -> Int[Tensor, " seq"]:
+    """Where these tokens stand: after those that the cache holds, or from 0 on."""
+    past = 0 if cache is None else len(cache)
+    return torch.arange(past, past + x.shape[1], device=x.device)

@@ -7,15 +7,18 @@ The table that turned ids into vectors also scores every next id, and the loss s
 
 __all__ = ["LlamaForCausalLM", "next_token_loss"]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
-from .config import LlamaConfig, check_tensor
-from .model import LlamaModel, check_ids, init_weights
+from llama_tutorial.doors import Cache, Later, check_next
+
+from .config import LlamaConfig
+from .model import LlamaModel, init_weights
 
 
 class LlamaForCausalLM(nn.Module):
@@ -25,6 +28,10 @@ class LlamaForCausalLM(nn.Module):
     Arguments and errors are those of `LlamaModel`. Source: Touvron et al. 2023; tying after Press and Wolf 2017.
     """
 
+    generate = Later("generation")  # lesson 11
+    from_pretrained = Later("checkpoint", of="class")  # lesson 14
+    save_pretrained = Later("checkpoint")
+
     def __init__(self, config: LlamaConfig | Mapping):
         super().__init__()
         self.config = LlamaConfig(config)
@@ -32,8 +39,9 @@ class LlamaForCausalLM(nn.Module):
         self.lm_head = nn.Linear(self.config.hidden_size, self.config.vocab_size, bias=False)
         init_weights(self.lm_head, self.config.initializer_range)
         self.tie_weights()
+        self.register_load_state_dict_post_hook(LlamaForCausalLM.tie_weights)
 
-    def tie_weights(self):
+    def tie_weights(self, *_):
         """Make input and output embedding one tensor, where the config says so."""
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
@@ -41,9 +49,9 @@ class LlamaForCausalLM(nn.Module):
     def forward(
         self,
         input_ids: Integer[Tensor, "batch seq"],
-        attention_mask: Tensor | None = None,
-        positions: Integer[Tensor, "*batch seq"] | None = None,
-        cache=None,
+        attention_mask: Bool[Tensor, "batch key"] | Integer[Tensor, "batch key"] | None = None,
+        positions: Integer[Tensor, " seq"] | Integer[Tensor, "batch seq"] | None = None,
+        cache: Sequence[Cache] | None = None,
     ) -> Float[Tensor, "batch seq vocab"]:
         return self.lm_head(self.model(input_ids, attention_mask, positions, cache))
 
@@ -57,18 +65,13 @@ class LlamaForCausalLM(nn.Module):
 def next_token_loss(
     logits: Float[Tensor, "batch seq vocab"], input_ids: Integer[Tensor, "batch seq"]
 ) -> Float[Tensor, ""]:
-    """Mean surprise in nats: the logits at each place are judged by the id at the next place.
+    """Mean surprise in nats: the logits at each place are judged by the id at the next place, in float32 at least.
 
     Raises TypeError or ValueError for what are no logits and ids, where there is no next place, or where the shapes
     do not belong together.
     """
-    check_tensor("logits", logits, "floats", ("batch", "seq", "vocab"))
-    check_ids(input_ids, logits.shape[-1])
-    if logits.shape[:-1] != input_ids.shape or input_ids.shape[1] < 2:
-        raise ValueError(
-            f"next_token_loss takes logits (batch, seq, vocab) and ids (batch, seq) with seq ≥ 2, "
-            f"got {tuple(logits.shape)} and {tuple(input_ids.shape)}"
-        )
-    scores = rearrange(logits[:, :-1], "batch seq vocab -> (batch seq) vocab")
-    targets = rearrange(input_ids[:, 1:], "batch seq -> (batch seq)")
-    return F.cross_entropy(scores, targets.long())
+    check_next(logits, input_ids)
+    targets = F.pad(input_ids[:, 1:].long(), (0, 1), value=-100)  # nothing comes after the last place: left out
+    scores = rearrange(logits, "batch seq vocab -> (batch seq) vocab")
+    scores = scores.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(scores, rearrange(targets, "batch seq -> (batch seq)"), ignore_index=-100)

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 
 from llama_tutorial.published.fields import (
     PUBLISHED_DEFAULTS,
-    YARN_OPTIONS,
     as_read,
     ids_of,
     known_fields,
@@ -54,8 +53,10 @@ from llama_tutorial.published.meta import join, meta_name, open_shards, parts_of
 from llama_tutorial.published.saving import bytes_of, swapped_in, write_json, write_weights
 
 from .causal_lm import LlamaForCausalLM
-from .config import LlamaConfig, check_number
-from .rotary import SCALINGS, LlamaRotaryEmbedding, check_scaling
+from llama_tutorial.doors import check_number, numbers_of
+
+from .config import LlamaConfig
+from .rotary import SCALINGS, check_scaling
 
 
 def tensor_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
@@ -105,79 +106,16 @@ def translate_rope(given: Mapping) -> tuple[float, dict | None]:
     theta = as_read("rope_theta", rope.pop("rope_theta"))
     longest = given.get("max_position_embeddings", PUBLISHED_DEFAULTS["max_position_embeddings"])
     length = given.get(original) or rope.get(original) or longest
-    if original in SCALINGS[kind]:
+    takes = numbers_of(SCALINGS[kind])
+    if original in takes:
         rope[original] = length
     if kind == "yarn" and rope.get("factor") is None:
         check_number("max_position_embeddings", longest), check_number("the length of training", length)
         rope["factor"] = longest / length
-    known = {*SCALINGS[kind], *(YARN_OPTIONS if kind == "yarn" else ())}
-    warn_of_unknown("rope_scaling", rope, known | {original, "factor", "finetuned"})
-    numbers = {name: as_read(name, value) for name, value in rope.items() if name in known and value is not None}
+    warn_of_unknown("rope_scaling", rope, {*takes, original, "factor", "finetuned"})
+    numbers = {name: as_read(name, value) for name, value in rope.items() if name in takes and value is not None}
     check_scaling({"rope_type": kind, **numbers})
     return theta, None if kind == "default" else {"rope_type": kind, **numbers}
-
-
-def slowed_hands(
-    dim: int, theta: float, length: float, beta_fast: float = 32.0, beta_slow: float = 1.0, truncate: bool = True
-) -> Tensor:
-    """By which share YaRN slows each hand (dim/2): 0 from `beta_fast` turns within the training `length` up, 1 down
-    from `beta_slow` turns, a ramp between them. Source: Peng et al. 2023, section 3.2."""
-    low, high = (
-        dim * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta))  # the hand that turns so often
-        for turns in (beta_fast, beta_slow)
-    )
-    if truncate:
-        low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, dim - 1)
-    high = high + 0.001 if high == low else high
-    return ((torch.arange(dim // 2, device="cpu").float() - low) / (high - low)).clamp(0, 1)
-
-
-def yarn_frequencies(
-    dim: int,
-    theta: float,
-    factor: float,
-    original_max_position_embeddings: float,
-    attention_factor: float | None = None,
-    mscale: float | None = None,
-    mscale_all_dim: float | None = None,
-    **ramp,
-) -> tuple[Tensor, float]:
-    """inv_freq (dim/2, float32), in which `slowed_hands` are slowed by `factor`, and by how much scores grow."""
-    wavelength = theta ** (torch.arange(0, dim, 2, device="cpu").float() / dim)  # divided by 2π
-    keep = 1 - slowed_hands(dim, theta, original_max_position_embeddings, **ramp)
-    inv_freq = 1.0 / (factor * wavelength) * (1 - keep) + 1.0 / wavelength * keep
-    if attention_factor is None:
-        both = mscale and mscale_all_dim
-        attention_factor = grown(factor, mscale) / grown(factor, mscale_all_dim) if both else grown(factor)
-    return inv_freq, attention_factor
-
-
-def grown(factor, mscale=1.0):
-    """By how much YaRN lets cos and sin grow: 0.1 · mscale · ln(factor) + 1. Source: section 3.4."""
-    return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0
-
-
-SCALINGS["yarn"] = ("factor", "original_max_position_embeddings")
-_rotary = sys.modules[LlamaRotaryEmbedding.__module__]
-_without_yarn = _rotary.rotary_frequencies
-
-
-def rotary_frequencies(dim: int, theta: float = 10000.0, scaling: Mapping | None = None) -> tuple[Tensor, float]:
-    """The function of this name of lesson 04, with one kind of scaling more: yarn."""
-    kind, numbers = check_scaling(scaling)
-    if kind != "yarn":
-        return _without_yarn(dim, theta, scaling)
-    _without_yarn(dim, theta)  # refuses what is no width or no base
-    options = {name: scaling[name] for name in YARN_OPTIONS if scaling.get(name) is not None}
-    for name in options.keys() - {"truncate"}:
-        check_number(f"{name} of rope_scaling", options[name])
-    if theta == 1:
-        raise ValueError("theta must not be 1 with yarn: all hands would turn alike")
-    return yarn_frequencies(dim, theta, **numbers, **options)
-
-
-_rotary.rotary_frequencies = rotary_frequencies
 
 
 def check_tensors(stored: Mapping[str, Stored], config: LlamaConfig):
@@ -287,9 +225,6 @@ def from_pretrained(
     return model
 
 
-LlamaForCausalLM.from_pretrained = classmethod(from_pretrained)
-
-
 def read_config(directory: Path) -> tuple[dict, LlamaConfig]:
     """The fields of a directory's config.json and what they mean; ValueError with the file's name."""
     path = find_file(directory, "config.json")
@@ -371,6 +306,3 @@ def save_pretrained(model: LlamaForCausalLM, directory: str | Path, max_shard_si
         write_json(beside / "config.json", published_config(model))
         write_json(beside / "generation_config.json", {k: v for k, v in ids_of(model).items() if v is not None})
         write_weights(weights, beside, limit)
-
-
-LlamaForCausalLM.save_pretrained = save_pretrained

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from llama_tutorial.doors import Cache
+
 from .attention import LlamaAttention
 from .config import LlamaConfig
 from .mlp import LlamaMLP
@@ -40,7 +42,7 @@ class LlamaDecoderLayer(nn.Module):
         x: Float[Tensor, "batch seq hidden"],
         rotation: Rotation | None = None,
         mask: Bool[Tensor, "*any"] | None = None,
-        cache=None,
+        cache: Cache | None = None,
     ) -> Float[Tensor, "batch seq hidden"]:
         x = x + self.self_attn(self.input_layernorm(x), rotation, mask, cache)
         return x + self.mlp(self.post_attention_layernorm(x))

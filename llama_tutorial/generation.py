@@ -22,10 +22,11 @@ from jaxtyping import Bool, Int, Integer
 from torch import Tensor
 
 from .causal_lm import LlamaForCausalLM
-from .config import LlamaConfig, check_number
+from llama_tutorial.doors import believed, check_attention_mask, check_ids, check_number
+
+from .config import LlamaConfig
 from .kv_cache import make_cache
-from .model import check_attention_mask, check_ids
-from .sampling import check_sampling, sample
+from .sampling import check_logits, check_sampling, draw
 from .tokenizer import Tokenizer
 
 
@@ -92,8 +93,10 @@ def load_shipped() -> tuple[LlamaForCausalLM, Tokenizer]:
 def check_prompt(model, input_ids, attention_mask):
     """Refuse ids or a mask that the model cannot read, and padding on the right."""
     check_ids(input_ids, model.config.vocab_size)
+    if attention_mask is None:
+        return
     check_attention_mask(attention_mask, tuple(input_ids.shape))
-    if attention_mask is not None and not attention_mask[:, -1].all():
+    if not attention_mask[:, -1].all():
         raise ValueError(
             "a prompt must be padded on the left, because the next token follows the last one; got an attention_mask "
             "whose last column has a False or 0"
@@ -114,6 +117,9 @@ def end_ids(eos_token_id, vocab_size):
     return [check_number("eos_token_id", end, f"[0, {vocab_size})", whole=True) for end in ends]
 
 
+RESERVED = 16384  # up to so many tokens the cache gets all of its room at once
+
+
 @torch.inference_mode()
 def write_on(
     model: LlamaForCausalLM,
@@ -123,16 +129,26 @@ def write_on(
     attention_mask: Tensor | None = None,
     use_cache: bool = True,
 ) -> Iterator[Int[Tensor, " batch"]]:
-    """The loop of `stream`: read what is unread, choose from the last logits, yield, feed the one back."""
-    kept = make_cache(len(model.model.layers)) if use_cache else None
-    for _ in range(max_new_tokens):
-        hidden = model.model(unread, attention_mask=attention_mask, cache=kept)
-        chosen = choose(model.lm_head(hidden[:, -1]))
+    """The loop of `stream`: read what is unread, choose from the last logits, yield, feed the one back.
+
+    What the model wrote itself is not looked at again. Logits that are no numbers are looked for at every step on the
+    CPU, and at every 32nd elsewhere, where each look waits for all that the device still computes.
+    """
+    start, end = unread.shape[1], unread.shape[1] + max_new_tokens
+    kept = make_cache(len(model.model.layers), end if end <= RESERVED else None) if use_cache else None
+    if attention_mask is not None:  # all that will be written is real
+        attention_mask = torch.cat([attention_mask, attention_mask.new_ones(len(unread), max_new_tokens)], dim=1)
+    for step in range(max_new_tokens):
+        mask = None if attention_mask is None else attention_mask[:, : start + step]
+        with believed():
+            hidden = model.model(unread, attention_mask=mask, cache=kept)
+        logits = model.lm_head(hidden[:, -1])
+        if logits.device.type == "cpu" or step % 32 == 0:
+            check_logits(logits)
+        chosen = choose(logits)
         yield chosen
         newest = rearrange(chosen, "batch -> batch 1")
         unread = newest if use_cache else torch.cat([unread, newest], dim=1)
-        if attention_mask is not None:
-            attention_mask = torch.cat([attention_mask, torch.ones_like(attention_mask[:, :1])], dim=1)
 
 
 def stream(
@@ -157,7 +173,7 @@ def stream(
     check_length(max_new_tokens, seed)
     check_prompt(model, input_ids, attention_mask)
     generator = None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
-    choose = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+    choose = partial(draw, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
     return write_on(model, input_ids, max_new_tokens, choose, attention_mask, use_cache)
 
 
@@ -178,21 +194,22 @@ def generate(
     It stops early when every row has written an id of `eos_token_id`; a row that has is filled up with the first of
     them. The other arguments and the errors are those of `stream`; ValueError for an eos_token_id that no token has.
     """
-    tokens = stream(model, input_ids, max_new_tokens, temperature, top_k, top_p, attention_mask, seed, use_cache)
-    ends = torch.tensor(end_ids(eos_token_id, model.config.vocab_size)).to(input_ids)
-    written, done = [input_ids], torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+    ends = end_ids(eos_token_id, model.config.vocab_size)
+    how = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "use_cache": use_cache}
+    tokens = stream(model, input_ids, max_new_tokens, attention_mask=attention_mask, **how)
+    written = [input_ids]
+    if not ends:
+        written += (rearrange(chosen, "batch -> batch 1").to(input_ids.dtype) for chosen in tokens)
+        return torch.cat(written, dim=1)
+    ends = torch.tensor(ends).to(input_ids)
+    done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
     for chosen in tokens:
-        chosen = chosen.to(input_ids.dtype)
-        if len(ends):
-            chosen = torch.where(done, ends[0], chosen)
-            done = done | torch.isin(chosen, ends)
+        chosen = torch.where(done, ends[0], chosen.to(input_ids.dtype))
+        done = done | torch.isin(chosen, ends)
         written.append(rearrange(chosen, "batch -> batch 1"))
         if done.all():
             break
     return torch.cat(written, dim=1)
-
-
-LlamaForCausalLM.generate = generate
 
 
 def whole_characters(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:

@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .config import LlamaConfig, check_hidden
+from llama_tutorial.doors import explained
+
+from .config import LlamaConfig
 
 
+@explained
 class LlamaMLP(nn.Module):
     """SwiGLU: down(silu(gate(x)) · up(x)), (..., hidden) → the same shape.
 
@@ -26,10 +29,10 @@ class LlamaMLP(nn.Module):
         super().__init__()
         config = LlamaConfig(config)
         hidden, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+        self.hidden_size = hidden
         self.gate_proj = nn.Linear(hidden, inner, bias=bias)
         self.up_proj = nn.Linear(hidden, inner, bias=bias)
         self.down_proj = nn.Linear(inner, hidden, bias=bias)
 
     def forward(self, x: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch hidden"]:
-        check_hidden(x, self.gate_proj.in_features, "LlamaMLP", self.gate_proj.weight)
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))

@@ -5,12 +5,9 @@ Ids become vectors, the vectors pass through all layers, and one last norm makes
 
 # Exported from notebooks/08_model.ipynb; edit the lesson, not this file.
 
-__all__ = [
-    "positions_and_mask", "init_weights", "LlamaModel", "check_ids", "check_attention_mask",
-    "check_positions", "check_cache",
-]
+__all__ = ["positions_and_mask", "init_weights", "LlamaModel"]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -18,11 +15,13 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
+from llama_tutorial.doors import Cache, check_call, explained
+
 from .attention import causal_mask
-from .config import LlamaConfig, check_tensor
+from .config import LlamaConfig
 from .decoder_layer import LlamaDecoderLayer
 from .rms_norm import LlamaRMSNorm
-from .rotary import LlamaRotaryEmbedding
+from .rotary import LlamaRotaryEmbedding, Prepared
 
 
 def positions_and_mask(
@@ -50,6 +49,7 @@ def init_weights(module: nn.Module, std: float):
         nn.init.zeros_(module.bias)
 
 
+@explained
 class LlamaModel(nn.Module):
     """Llama without its head: ids (batch, seq) → hidden states (batch, seq, hidden), after the last norm.
 
@@ -71,55 +71,15 @@ class LlamaModel(nn.Module):
     def forward(
         self,
         input_ids: Integer[Tensor, "batch seq"],
-        attention_mask: Tensor | None = None,
-        positions: Integer[Tensor, "*batch seq"] | None = None,
-        cache=None,
+        attention_mask: Bool[Tensor, "batch key"] | Integer[Tensor, "batch key"] | None = None,
+        positions: Integer[Tensor, " seq"] | Integer[Tensor, "batch seq"] | None = None,
+        cache: Sequence[Cache] | None = None,
     ) -> Float[Tensor, "batch seq hidden"]:
-        caches = check_cache(cache, len(self.layers))
-        past = 0 if cache is None else len(cache[0])
-        check_ids(input_ids, self.config.vocab_size)
-        check_attention_mask(attention_mask, (len(input_ids), past + input_ids.shape[1]))
-        counted, mask = positions_and_mask(attention_mask, past, input_ids.shape[1], input_ids.device)
-        positions = check_positions(positions, input_ids.shape) if positions is not None else counted
-        rotation = self.rotary_emb.angles(positions)
+        check_call(self, input_ids, attention_mask, positions, cache)
+        past, seq = 0 if cache is None else len(cache[0]), input_ids.shape[1]
+        counted, mask = positions_and_mask(attention_mask, past, seq, input_ids.device)
         x = self.embed_tokens(input_ids.long())
-        for layer, layer_cache in zip(self.layers, caches, strict=True):
+        rotation = Prepared(self.rotary_emb.angles(counted if positions is None else positions), x.dtype)
+        for layer, layer_cache in zip(self.layers, cache or [None] * len(self.layers)):
             x = layer(x, rotation, mask, layer_cache)
         return self.norm(x)
-
-
-def check_ids(input_ids, vocab_size):
-    """TypeError unless integers; ValueError unless (batch, seq), not empty, every id in 0 … vocab_size − 1."""
-    check_tensor("input_ids", input_ids, "integers", ("batch", "seq"))
-    if torch.compiler.is_compiling() or input_ids.is_meta:
-        return
-    low, high = input_ids.min().item(), input_ids.max().item()
-    if low < 0 or high >= vocab_size:
-        raise ValueError(f"input_ids must lie in 0 … {vocab_size - 1}, got {low if low < 0 else high}")
-
-
-def check_attention_mask(attention_mask, shape):
-    """TypeError unless None, bool or integers; ValueError unless (batch, past + seq)."""
-    if attention_mask is not None:
-        check_tensor("attention_mask (batch, past + seq)", attention_mask, "bool or 0/1 integers", shape)
-
-
-def check_positions(positions, shape):
-    """The positions; TypeError unless integers, ValueError unless (seq), (1, seq) or (batch, seq), from 0 up."""
-    batch, seq = shape
-    check_tensor("positions", positions, "integers", (seq,), (1, seq), (batch, seq))
-    if not torch.compiler.is_compiling() and not positions.is_meta and positions.min() < 0:
-        raise ValueError(f"positions must not be negative, got {positions.min().item()}")
-    return positions
-
-
-def check_cache(cache, layers):
-    """One cache per layer, or None for each; ValueError for another number, one cache twice, or unequal lengths."""
-    if cache is None:
-        return [None] * layers
-    own = isinstance(cache, list | tuple) and len({id(one) for one in cache if hasattr(one, "update")})
-    if own != layers or len(cache) != layers:
-        raise ValueError(f"cache must be a list with one cache per layer, {layers} of them: make it with make_cache")
-    if len({len(one) for one in cache}) > 1:
-        raise ValueError(f"the caches of all layers must hold the same tokens, got {[len(one) for one in cache]}")
-    return cache

@@ -8,11 +8,12 @@ Every vector is brought to length √dim before a layer reads it, then stretched
 __all__ = ["rms_norm", "LlamaRMSNorm"]
 
 import torch
+import torch.nn.functional as F
 from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .config import check_hidden, check_number
+from llama_tutorial.doors import check_number, explained
 
 
 def rms_norm(x: Float[Tensor, "*batch dim"], weight: Float[Tensor, " dim"], eps: float) -> Float[Tensor, "*batch dim"]:
@@ -27,6 +28,7 @@ def rms_norm(x: Float[Tensor, "*batch dim"], weight: Float[Tensor, " dim"], eps:
     return weight * (wide * inv_rms).to(x.dtype)
 
 
+@explained
 class LlamaRMSNorm(nn.Module):
     """Root-mean-square norm with a learned gain: (..., hidden_size) → the same shape.
 
@@ -36,12 +38,12 @@ class LlamaRMSNorm(nn.Module):
 
     def __init__(self, hidden_size: int, eps: float = 1e-5):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(check_number("hidden_size", hidden_size, whole=True)))
+        self.hidden_size = check_number("hidden_size", hidden_size, whole=True)
         self.eps = check_number("eps", eps, "[0, ∞)")
+        self.weight = nn.Parameter(torch.ones(hidden_size))
 
-    def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        check_hidden(x, len(self.weight), "LlamaRMSNorm")
-        return rms_norm(x, self.weight, self.eps)
+    def forward(self, x: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch hidden"]:
+        return self.weight * F.rms_norm(x, self.weight.shape, eps=self.eps)
 
     def extra_repr(self):
-        return f"{len(self.weight)}, eps={self.eps}"
+        return f"{self.hidden_size}, eps={self.eps}"

@@ -6,19 +6,19 @@ Each pair of numbers is a clock hand, turned by the token's position, so that a 
 # Exported from notebooks/04_rotary.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "Rotation", "SCALINGS", "rotate", "slow_the_slow_hands", "check_scaling", "check_positions",
-    "check_rotation", "rotary_frequencies", "LlamaRotaryEmbedding",
+    "Rotation", "rotate", "beside", "widened", "Prepared", "slow_all_hands", "slow_the_slow_hands", "yarn",
+    "slowed_hands", "grown", "SCALINGS", "check_scaling", "tokens_per_radian", "rotary_frequencies", "LlamaRotaryEmbedding",
 ]
 
 import math
 from collections.abc import Mapping
 
 import torch
-from einops import rearrange
-from jaxtyping import Float, Num
+from einops import rearrange, repeat
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from .config import check_mapping, check_number, check_tensor
+from llama_tutorial.doors import check_choice, check_even, check_number, check_positions, check_rotation, explained
 
 Rotation = tuple[Float[Tensor, "*positions pair"], Float[Tensor, "*positions pair"]]  # (cos, sin)
 
@@ -29,11 +29,37 @@ def rotate(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> Float[Tens
     `rotation` is (cos, sin), each (seq, dim/2) or (batch, seq, dim/2); axes of x between batch and seq are
     heads and share it. Source: Su et al. 2021, equation 34, in the pairing of published Llama weights.
     """
-    heads = "1 " * (x.ndim - rotation[0].ndim)
-    cos, sin = (rearrange(part.to(x.dtype), f"... seq pair -> ... {heads}seq pair") for part in rotation)
-    first, second = rearrange(x, "... (two pair) -> two ... pair", two=2)
-    turned = [first * cos - second * sin, second * cos + first * sin]
-    return rearrange(turned, "two ... pair -> ... (two pair)")
+    cos, sin = beside(x, rotation)
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # the number itself, and its partner half a vector away
+
+
+def beside(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> tuple[Tensor, Tensor]:
+    """What x, and x with its halves swapped, are multiplied by: made now, unless a model has prepared it."""
+    wide = getattr(rotation, "wide", None)
+    if wide is None or wide[0].dtype != x.dtype:
+        check_rotation(rotation, x)  # angles of one token would be taken for all
+        wide = widened(rotation, x.dtype, heads=x.ndim - rotation[0].ndim)
+    return wide
+
+
+def widened(rotation: Rotation, dtype: torch.dtype, heads: int) -> tuple[Tensor, Tensor]:
+    """(cos cos) and (−sin sin), as wide as a vector, in a dtype, with an axis of 1 for each axis of heads."""
+    cos, sin = (rearrange(part.to(dtype), f"... seq pair -> ... {'1 ' * heads}seq pair") for part in rotation)
+    return repeat(cos, "... pair -> ... (two pair)", two=2), rearrange([-sin, sin], "two ... pair -> ... (two pair)")
+
+
+class Prepared(tuple):
+    """(cos, sin), and in `wide` what `rotate` makes of them for queries and keys: made once for all layers."""
+
+    def __new__(cls, rotation: Rotation, dtype: torch.dtype):
+        ready = super().__new__(cls, rotation)
+        ready.wide = widened(rotation, dtype, heads=1)
+        return ready
+
+
+def slow_all_hands(inv_freq: Float[Tensor, " pair"], factor: float) -> Float[Tensor, " pair"]:
+    """Linear scaling: every hand turns slower by `factor`. Source: Chen et al. 2023."""
+    return inv_freq / factor
 
 
 def slow_the_slow_hands(
@@ -53,40 +79,78 @@ def slow_the_slow_hands(
     return (1 - keep) * inv_freq / factor + keep * inv_freq
 
 
+def yarn(
+    inv_freq: Float[Tensor, " pair"],
+    theta: float,
+    factor: float,
+    original_max_position_embeddings: float,
+    attention_factor: float | None = None,
+    mscale: float | None = None,
+    mscale_all_dim: float | None = None,
+    beta_fast: float = 32.0,
+    beta_slow: float = 1.0,
+    truncate: bool = True,
+) -> tuple[Float[Tensor, " pair"], float]:
+    """YaRN: `slowed_hands` are slowed by `factor`, and cos and sin grow, so that scores in long texts stay as sharp.
+
+    Returns inv_freq and the attention factor, by which cos and sin are multiplied: `grown(factor)` unless it is given,
+    or `mscale` and `mscale_all_dim` are. Source: Peng et al. 2023, sections 3.2 and 3.4.
+    """
+    dim, length = 2 * len(inv_freq), original_max_position_embeddings
+    keep = 1 - slowed_hands(dim, theta, length, beta_fast, beta_slow, truncate)
+    inv_freq = 1.0 / (factor * tokens_per_radian(dim, theta)) * (1 - keep) + inv_freq * keep
+    if attention_factor is None:
+        both = mscale and mscale_all_dim
+        attention_factor = grown(factor, mscale) / grown(factor, mscale_all_dim) if both else grown(factor)
+    return inv_freq, attention_factor
+
+
+def slowed_hands(
+    dim: int, theta: float, length: float, beta_fast: float = 32.0, beta_slow: float = 1.0, truncate: bool = True
+) -> Float[Tensor, " pair"]:
+    """By which share YaRN slows each of the dim/2 hands.
+
+    0 for hands that turn `beta_fast` times or more within the training length, 1 for those that turn `beta_slow` times
+    or less, a ramp between them. Source: Peng et al. 2023, section 3.2.
+    """
+    if theta == 1:
+        raise ValueError("theta must not be 1 with yarn: all hands would turn alike")
+    low, high = (
+        dim * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta))  # the hand that turns so often
+        for turns in (beta_fast, beta_slow)
+    )
+    if truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    high = high + 0.001 if high == low else high
+    return ((torch.arange(dim // 2, device="cpu").float() - low) / (high - low)).clamp(0, 1)
+
+
+def grown(factor: float, mscale: float = 1.0) -> float:
+    """By how much YaRN lets cos and sin grow: 0.1 · mscale · ln(factor) + 1. Source: Peng et al. 2023, section 3.4."""
+    return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0
+
+
+# How the hands are slowed for text longer than the training text, by the name that published files give it.
 SCALINGS = {
-    "default": (),
-    "linear": ("factor",),
-    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    "default": lambda inv_freq: inv_freq,
+    "linear": slow_all_hands,
+    "llama3": slow_the_slow_hands,
+    "yarn": yarn,
 }
 
 
 def check_scaling(scaling: Mapping | None) -> tuple[str, dict[str, float]]:
     """The kind of a `rope_scaling` entry and its numbers; ValueError for what is unknown, missing or impossible."""
-    scaling = check_mapping(scaling, "rope_scaling") or {"rope_type": "default"}
-    kind = scaling.get("rope_type", scaling.get("type"))
-    if not isinstance(kind, str) or kind not in SCALINGS:
-        raise ValueError(f"rope_scaling must give its rope_type, one of {', '.join(SCALINGS)}, got {scaling}")
-    missing = [name for name in SCALINGS[kind] if scaling.get(name) is None]
-    if missing:
-        raise ValueError(f"rope_scaling of type {kind!r} needs the numbers {', '.join(missing)}, got {scaling}")
-    numbers = {name: check_number(f"{name} of rope_scaling", scaling[name]) for name in SCALINGS[kind]}
+    kind, numbers = check_choice("rope_scaling", scaling, SCALINGS)
     if kind == "llama3" and not numbers["low_freq_factor"] < numbers["high_freq_factor"]:
         raise ValueError(f"rope_scaling needs low_freq_factor < high_freq_factor, got {numbers}")
     return kind, numbers
 
 
-def check_positions(positions, x):
-    """TypeError unless numbers, ValueError unless (seq) or (batch, seq) for x (batch, ..., seq, dim)."""
-    seq, rows = x.shape[-2], [1, len(x)] if x.ndim > 2 else []
-    check_tensor("positions", positions, "integers or floats", (seq,), *((batch, seq) for batch in rows))
-
-
-def check_rotation(rotation, batch, seq, pair):
-    """TypeError unless the rotation is (cos, sin), ValueError unless each is (seq, pair) or (batch, seq, pair)."""
-    if not isinstance(rotation, tuple | list) or len(rotation) != 2:
-        raise TypeError(f"rotation must be the pair (cos, sin) that `angles` gives, got {type(rotation).__name__}")
-    for part in rotation:
-        check_tensor("each part of rotation", part, "floats", (seq, pair), (1, seq, pair), (batch, seq, pair))
+def tokens_per_radian(dim: int, theta: float) -> Float[Tensor, " pair"]:
+    """How many tokens each of the dim/2 hands needs to turn by one radian: theta^(2i/dim), float32."""
+    return theta ** (torch.arange(0, dim, 2, device="cpu").float() / dim)
 
 
 def rotary_frequencies(
@@ -94,23 +158,19 @@ def rotary_frequencies(
 ) -> tuple[Float[Tensor, " pair"], float]:
     """How far each of the dim/2 hands turns per token, in radians (float32), and the attention factor.
 
-    Hand i turns theta^(−2i/dim). `scaling` stretches the wavelengths for text longer than the training text:
-    None, {"rope_type": "linear", "factor": …} (Chen et al. 2023), or {"rope_type": "llama3", "factor": …,
-    "low_freq_factor": …, "high_freq_factor": …, "original_max_position_embeddings": …} (Grattafiori et al. 2024).
+    Hand i turns theta^(−2i/dim). `scaling` stretches the wavelengths for text longer than the training text: None, or
+    {"rope_type": NAME, …} with a name of `SCALINGS` and the numbers that its function takes. The attention factor, by
+    which cos and sin grow, is 1 for all but yarn.
     Raises ValueError for an odd dim, a base that is not positive, another kind of scaling or a missing number.
     """
-    if check_number("dim", dim, whole=True) % 2:
-        raise ValueError(f"dim must be even, got {dim}: rotary embeddings turn pairs of numbers")
-    check_number("theta", theta)
-    inv_freq = 1.0 / theta ** (torch.arange(0, dim, 2, device="cpu").float() / dim)
+    inv_freq = 1.0 / tokens_per_radian(check_even("dim", dim), check_number("theta", theta))
     kind, numbers = check_scaling(scaling)
-    if kind == "linear":
-        inv_freq = inv_freq / numbers["factor"]
-    if kind == "llama3":
-        inv_freq = slow_the_slow_hands(inv_freq, **numbers)
-    return inv_freq, 1.0
+    if kind == "yarn":
+        return yarn(inv_freq, theta, **numbers)
+    return SCALINGS[kind](inv_freq, **numbers), 1.0
 
 
+@explained
 class LlamaRotaryEmbedding(nn.Module):
     """Turns vectors by their position: (..., seq, dim) → the same shape. It has no weights.
 
@@ -123,19 +183,19 @@ class LlamaRotaryEmbedding(nn.Module):
         super().__init__()
         self.dim, self.theta, self.scaling = dim, theta, scaling
         inv_freq, self.attention_factor = rotary_frequencies(dim, theta, scaling)
-        self.register_buffer("inv_freq", inv_freq, persistent=False)
+        here = torch.empty(0).device  # where tensors are made now; never meta, which holds no numbers
+        self.register_buffer("inv_freq", inv_freq if here.type == "meta" else inv_freq.to(here), persistent=False)
 
-    def angles(self, positions: Num[Tensor, "*batch seq"]) -> Rotation:
+    @explained
+    def angles(self, positions: Real[Tensor, "*batch seq"]) -> Rotation:
         """(cos, sin) of every hand at every position, float32, each positions.shape + (dim/2,)."""
-        check_tensor("positions", positions, "integers or floats", ("...", "seq"))
         angles = rearrange(positions.float(), "... seq -> ... seq 1") * self.inv_freq.to(positions.device)
         return angles.cos() * self.attention_factor, angles.sin() * self.attention_factor
 
     def forward(
-        self, x: Float[Tensor, "*batch seq dim"], positions: Num[Tensor, "*batch2 seq"] | None = None
+        self, x: Float[Tensor, "*batch seq dim"], positions: Real[Tensor, "*rows seq"] | None = None
     ) -> Float[Tensor, "*batch seq dim"]:
         """Turn x (..., seq, dim) to `positions`, (seq) or (batch, seq); 0 … seq − 1 unless given."""
-        check_tensor("the input of LlamaRotaryEmbedding", x, "floats", ("...", "seq", self.dim))
         if positions is None:
             positions = torch.arange(x.shape[-2], device=x.device)
         check_positions(positions, x)

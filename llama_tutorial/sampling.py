@@ -5,18 +5,17 @@ Choose a token, feed it back, and never compute the same key twice.
 
 # Exported from notebooks/11_generation.ipynb; edit the lesson, not this file.
 
-__all__ = ["keep_top_k", "keep_top_p", "sample", "check_sampling", "check_logits"]
+__all__ = ["keep_top_k", "keep_top_p", "sample", "draw", "check_sampling", "check_logits"]
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .config import check_number, check_tensor
+from llama_tutorial.doors import check_number, check_tensor
 
 
 def keep_top_k(logits: Float[Tensor, "batch vocab"], top_k: int) -> Float[Tensor, "batch vocab"]:
     """Set all logits but the `top_k` highest of each row to −inf; equals of the last one stay too."""
-    check_sampling(top_k=top_k)
     least = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
     return logits.masked_fill(logits < least, -torch.inf)
 
@@ -24,11 +23,11 @@ def keep_top_k(logits: Float[Tensor, "batch vocab"], top_k: int) -> Float[Tensor
 def keep_top_p(logits: Float[Tensor, "batch vocab"], top_p: float) -> Float[Tensor, "batch vocab"]:
     """Keep the likeliest tokens of each row until they hold a share `top_p`, the one that crosses it included.
 
-    The favourite always stays, and 1 keeps all. Source: Holtzman et al. 2020, "nucleus sampling".
+    The favourite always stays, and 1 keeps all. Shares are added up in float32 at least: in bfloat16 their sum stands
+    still long before it is 1. Source: Holtzman et al. 2020, "nucleus sampling".
     """
-    check_sampling(top_p=top_p)
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
-    chance = ordered.softmax(dim=-1)
+    chance = ordered.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
     before = chance.cumsum(dim=-1) - chance
     beyond = (before >= top_p) & (before > 0) & (top_p < 1)  # rounding must not cut what exact sums would keep
     return torch.full_like(logits, -torch.inf).scatter(-1, order, ordered.masked_fill(beyond, -torch.inf))
@@ -48,6 +47,17 @@ def sample(
     """
     check_sampling(temperature, top_k, top_p)
     check_logits(logits)
+    return draw(logits, temperature, top_k, top_p, generator)
+
+
+def draw(
+    logits: Float[Tensor, "batch vocab"],
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    generator: torch.Generator | None,
+) -> Int[Tensor, " batch"]:
+    """`sample` with settings and logits that have been looked at: what `generate` does for every token."""
     if temperature < 1e-20:  # so little is 0: the division would overflow
         return logits.argmax(dim=-1)
     scores = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature

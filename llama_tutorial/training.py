@@ -32,7 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .causal_lm import LlamaForCausalLM, next_token_loss
-from .config import check_number, check_tensor
+from llama_tutorial.doors import check_number, check_tensor
 from .corpus import python_corpus, share_inside, windows
 from .tokenizer import Tokenizer
 

@@ -11,7 +11,8 @@ from einops import einsum, rearrange
 from torch import nn
 
 from ...attention import LlamaAttention, attend, causal_mask
-from ...rotary import LlamaRotaryEmbedding, rotate
+from ...config import LlamaConfig
+from ...rotary import rotate
 from . import also, bug
 
 SILENT = "None that the loss shows: trained from scratch, it is the same. Published weights give gibberish."
@@ -354,7 +355,7 @@ class Steps(LlamaAttention):
 class model_width(Steps):
     def __init__(self, config):
         super().__init__(config)
-        self.rotary_emb = LlamaRotaryEmbedding(config.hidden_size, config.rope_theta, config.rope_scaling)
+        self.rope = (config.hidden_size, config.rope_theta, config.rope_scaling)
 
 
 @also("model_width", "LlamaAttention")
@@ -372,7 +373,7 @@ class model_width_cut_to_the_head(model_width):
 class theta_of_config_ignored(Steps):
     def __init__(self, config):
         super().__init__(config)
-        self.rotary_emb = LlamaRotaryEmbedding(self.head_dim, scaling=config.rope_scaling)
+        self.rope = (self.head_dim, LlamaConfig.rope_theta, config.rope_scaling)
 
 
 @bug(
@@ -383,7 +384,7 @@ class theta_of_config_ignored(Steps):
 class scaling_of_config_ignored(Steps):
     def __init__(self, config):
         super().__init__(config)
-        self.rotary_emb = LlamaRotaryEmbedding(self.head_dim, config.rope_theta)
+        self.rope = (self.head_dim, config.rope_theta, None)
 
 
 @bug(

@@ -137,7 +137,7 @@ def handed_in(obj, exercise: Exercise, method: str):
         return obj
     if isinstance(obj, torch.nn.Module):
         return type(obj)
-    owner = getattr(obj, "__globals__", {}).get(called(obj).partition(".")[0])
+    owner = getattr(inspect.unwrap(obj), "__globals__", {}).get(called(obj).partition(".")[0])
     if method and inspect.isclass(owner) and vars(owner).get(method) is obj:
         return owner
     parameters = _parameters(obj)

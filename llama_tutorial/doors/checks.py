@@ -1,0 +1,204 @@
+"""What PyTorch would not notice, refused once, at the front doors: docs/silent_mistakes.md lists it with its tests."""
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from inspect import Parameter, signature
+
+import torch
+from torch import Tensor
+
+from .explained import check_tensor
+
+PASSED = ("inv_freq", "theta")  # what `rotary_frequencies` hands to a scaling besides its own numbers
+
+# --------------------------------------------------------------------------------------------------------- of settings
+
+
+def check_mapping(config, name="config"):
+    """The given fields as a dict, {} for None; TypeError for anything that is not a mapping."""
+    if config is None:
+        return {}
+    if not isinstance(config, Mapping):
+        kinds = "a LlamaConfig or a dict" if name == "config" else "a dict"
+        raise TypeError(f"{name} must be {kinds}, got {type(config).__name__} {config!r:.80}")
+    return dict(config)
+
+
+def check_number(name, value, interval="(0, ∞)", whole=False):
+    """The value; TypeError unless it is a number (`whole`: a whole one), ValueError unless it lies in the interval."""
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise TypeError(f"{name} must be a {'whole ' * whole}number in {interval}, got {value!r}")
+    low, high = (float(end) for end in interval[1:-1].replace("∞", "inf").split(","))
+    at_an_end = (value == low and interval[0] == "[") or (value == high and interval[-1] == "]")
+    if not (low < value < high or at_an_end):
+        raise ValueError(f"{name} must lie in {interval}, got {value}")
+    return value
+
+
+def check_even(name, value):
+    """The value; TypeError unless it is a whole number, ValueError unless it can be cut into pairs."""
+    if check_number(name, value, whole=True) % 2:
+        raise ValueError(f"{name} must be even, got {value}: rotary embeddings turn pairs of numbers")
+    return value
+
+
+def check_choice(name, given, functions):
+    """The kind that a mapping names by `rope_type` or `type`, and the numbers that the function of that kind takes.
+
+    What has a default in the function's signature may be left out. ValueError for what is unknown, missing, impossible.
+    """
+    given = check_mapping(given, name) or {"rope_type": "default"}
+    kind = given.get("rope_type", given.get("type"))
+    if not isinstance(kind, str) or kind not in functions:
+        raise ValueError(f"{name} must give its rope_type, one of {', '.join(functions)}, got {given}")
+    takes = numbers_of(functions[kind])
+    missing = [one for one, default in takes.items() if default is Parameter.empty and given.get(one) is None]
+    if missing:
+        raise ValueError(f"{name} of type {kind!r} needs the numbers {', '.join(missing)}, got {given}")
+    numbers = {one: given[one] for one in takes if given.get(one) is not None}
+    for one, value in numbers.items():
+        if not isinstance(takes[one], bool):
+            check_number(f"{one} of {name}", value)
+    return kind, numbers
+
+
+def numbers_of(function):
+    """The numbers that a scaling of the rotary frequencies takes, by name, with their defaults or Parameter.empty."""
+    return {name: each.default for name, each in signature(function).parameters.items() if name not in PASSED}
+
+
+# ------------------------------------------------------------------------------------------------------- of a rotation
+
+
+def check_positions(positions, x):
+    """TypeError unless numbers, ValueError unless (seq) or (batch, seq) for x (batch, ..., seq, dim)."""
+    seq, rows = x.shape[-2], [1, len(x)] if x.ndim > 2 else []
+    check_tensor("positions", positions, "integers or floats", (seq,), *((batch, seq) for batch in rows))
+
+
+def check_rotation(rotation, x):
+    """TypeError unless it is (cos, sin), ValueError unless each is (seq, pair) or (batch, seq, pair).
+
+    x is (batch, ..., seq, dim). For what stands between batch and seq there may be axes of 1.
+    """
+    if not isinstance(rotation, tuple | list) or len(rotation) != 2:
+        raise TypeError(f"rotation must be the pair (cos, sin) that `angles` gives, got {type(rotation).__name__}")
+    here = (x.shape[-2], x.shape[-1] // 2)
+    rows = dict.fromkeys([(1, *here), (len(x) if x.ndim > 2 else 1, *here)])
+    for part in rotation:
+        heads = getattr(part, "ndim", 0) - 3
+        check_tensor("each part of rotation", part, "floats", here, *((row[0], *(1,) * heads, *here) for row in rows))
+
+
+# ------------------------------------------------------------------------------------------------- of masks and caches
+
+
+def check_mask(mask, q, cache):
+    """TypeError unless the mask is bool, ValueError unless it broadcasts to (batch, head, query, key).
+
+    The keys are those that the cache holds and as many as there are queries. Asked before the cache takes new ones.
+    """
+    shape = (*q.shape[:3], q.shape[2] + (0 if cache is None else len(cache)))
+    check_tensor("mask", mask, "bool, True where a query may look", ("...",))
+    if mask.ndim > 4 or any(m not in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False)):
+        raise ValueError(f"mask must broadcast to (batch, head, query, key) = {shape}, got {tuple(mask.shape)}")
+
+
+def check_attention_mask(attention_mask, shape):
+    """TypeError unless bool or integers, ValueError unless (batch, past + seq)."""
+    check_tensor("attention_mask (batch, past + seq)", attention_mask, "bool or 0/1 integers", shape)
+
+
+def check_cache(cache, layers):
+    """ValueError unless there is one cache for each layer, none of them twice, and all hold the same tokens."""
+    own = isinstance(cache, list | tuple) and len({id(one) for one in cache if hasattr(one, "update")})
+    if own != layers or len(cache) != layers:
+        raise ValueError(f"cache must be a list with one cache per layer, {layers} of them: make it with make_cache")
+    if len({len(one) for one in cache}) > 1:
+        raise ValueError(f"the caches of all layers must hold the same tokens, got {[len(one) for one in cache]}")
+
+
+def check_update(cache, k, v):
+    """Refuse keys and values that are not alike, do not fit what the cache holds, or are too many.
+
+    Written into a larger store, another batch or another dtype would pass without a word.
+    """
+    kept, new = cache.k, k.shape if isinstance(k, Tensor) else ()
+    if kept is not None and len(new) == 4 and new[2] and (cache.max_length or kept.shape[2]) - len(cache) >= new[2]:
+        batch, kv, _, dim = kept.shape
+        if v.shape == new == (batch, kv, new[2], dim) and k.dtype == v.dtype == kept.dtype == cache.v.dtype:
+            return  # the usual case, without a look at each part
+    check_tensor("k", k, "floats", ("batch", "kv", "new", "dim"))
+    check_tensor("v, beside k,", v, "floats", tuple(k.shape))
+    end = len(cache) + k.shape[2]
+    if cache.max_length is not None and end > cache.max_length:
+        raise ValueError(f"the cache holds {cache.max_length} tokens, got {k.shape[2]} more after {len(cache)}")
+    if cache.k is None:
+        return
+    batch, kv, _, dim = cache.k.shape
+    check_tensor("k, beside what the cache holds,", k, "floats", (batch, kv, "new", dim))
+    if not cache.k.dtype == cache.v.dtype == k.dtype == v.dtype:
+        raise TypeError(f"the cache holds {cache.k.dtype}, got {k.dtype} and {v.dtype}: use one dtype for one cache")
+
+
+# -------------------------------------------------------------------------------------------------------------- of ids
+
+BELIEVED = ContextVar("BELIEVED", default=False)
+
+
+@contextmanager
+def believed():
+    """Inside it a model's call is not looked at again: what it reads, it wrote itself."""
+    before = BELIEVED.set(True)
+    try:
+        yield
+    finally:
+        BELIEVED.reset(before)
+
+
+def check_call(model, input_ids, attention_mask, positions, cache):
+    """Refuse what a model would read without a word, and take for something else.
+
+    Ids outside the vocabulary stop an embedding on the CPU; on another device they would end the process later.
+    """
+    if not torch.compiler.is_compiling() and BELIEVED.get():
+        return
+    check_ids(input_ids, model.config.vocab_size)
+    if cache is not None or attention_mask is not None or positions is not None:
+        check_beside(input_ids, attention_mask, positions, cache, len(model.layers))
+
+
+def check_beside(input_ids, attention_mask, positions, cache, layers):
+    """Refuse what does not belong to these ids: a mask, positions, or caches."""
+    batch, seq = input_ids.shape
+    if cache is not None:
+        check_cache(cache, layers)
+    if attention_mask is not None:
+        check_attention_mask(attention_mask, (batch, seq if cache is None else len(cache[0]) + seq))
+    if positions is not None:
+        check_tensor("positions", positions, "integers", (seq,), (1, seq), (batch, seq))
+        if not torch.compiler.is_compiling() and not positions.is_meta and positions.min() < 0:
+            raise ValueError(f"positions must not be negative, got {positions.min().item()}")
+
+
+def check_ids(input_ids, vocab_size):
+    """TypeError unless integers; ValueError unless (batch, seq), not empty, every id in 0 … vocab_size − 1."""
+    usual = isinstance(input_ids, Tensor) and input_ids.dtype == torch.long and input_ids.ndim == 2
+    if not usual or 0 in input_ids.shape:
+        check_tensor("input_ids", input_ids, "integers", ("batch", "seq"))
+    if not torch.compiler.is_compiling() and not input_ids.is_meta:
+        low, high = (end.item() for end in input_ids.aminmax())
+        if low < 0 or high >= vocab_size:
+            raise ValueError(f"input_ids must lie in 0 … {vocab_size - 1}, got {low if low < 0 else high}")
+
+
+def check_next(logits, input_ids):
+    """Refuse logits and ids that do not stand side by side, or where no id has a next one."""
+    check_tensor("logits", logits, "floats", ("batch", "seq", "vocab"))
+    check_ids(input_ids, logits.shape[-1])
+    if logits.shape[:-1] != input_ids.shape or input_ids.shape[1] < 2:
+        raise ValueError(
+            f"next_token_loss takes logits (batch, seq, vocab) and ids (batch, seq) with seq ≥ 2, "
+            f"got {tuple(logits.shape)} and {tuple(input_ids.shape)}"
+        )
