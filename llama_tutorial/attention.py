@@ -5,7 +5,7 @@ Every token asks, every earlier token answers, and the answers are mixed by how 
 
 # Exported from notebooks/05_attention.ipynb; edit the lesson, not this file.
 
-__all__ = ["causal_mask", "attend_by_hand", "attend", "attend_with_one_query", "LlamaAttention", "places"]
+__all__ = ["causal_mask", "attend_by_hand", "attend", "attend_with_one_query", "places", "LlamaAttention"]
 
 import math
 from collections.abc import Mapping
@@ -16,9 +16,8 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from llama_tutorial.doors import Cache, check_mask, explained
-
 from .config import LlamaConfig
+from .doors import Cache, check_mask, explained
 from .rotary import LlamaRotaryEmbedding, Rotation, check_scaling, rotate
 
 
@@ -37,7 +36,8 @@ def attend_by_hand(
 ) -> Float[Tensor, "batch head query dim"]:
     """softmax(q·k / √dim) · v, written out in named axes; each key-value head serves a group of queries.
 
-    `mask` is True where a query may look, broadcast to (batch, head, query, key); None is causal.
+    `mask` is True where a query may look, broadcast to (batch, head, query, key); None is causal. A query that may
+    look at nothing gets zeros.
     Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 for the groups.
     """
     if mask is None:
@@ -81,6 +81,12 @@ def attend_with_one_query(q, k, v, mask):
     rows = rearrange(q, "batch (kv group) 1 dim -> batch kv group dim", kv=k.shape[1])
     mixed = F.scaled_dot_product_attention(rows, k, v, attn_mask=mask)
     return rearrange(mixed, "batch kv group dim -> batch (kv group) 1 dim")
+
+
+def places(x: Float[Tensor, "batch seq hidden"], cache: Cache | None) -> Int[Tensor, " seq"]:
+    """Where these tokens stand: after those that the cache holds, or from 0 on."""
+    past = 0 if cache is None else len(cache)
+    return torch.arange(past, past + x.shape[1], device=x.device)
 
 
 @explained
@@ -129,9 +135,3 @@ class LlamaAttention(nn.Module):
             k, v = cache.update(k, v)
         mixed = attend(q, k, v, mask if mask is None else mask[..., -k.shape[2] :])  # a cache may keep only the last
         return self.o_proj(rearrange(mixed, "batch head seq dim -> batch seq (head dim)"))
-
-
-def places(x: Float[Tensor, "batch seq hidden"], cache: Cache | None) -> Int[Tensor, " seq"]:
-    """Where these tokens stand: after those that the cache holds, or from 0 on."""
-    past = 0 if cache is None else len(cache)
-    return torch.arange(past, past + x.shape[1], device=x.device)

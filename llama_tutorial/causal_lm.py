@@ -15,9 +15,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
-from llama_tutorial.doors import Cache, Later, check_next
-
 from .config import LlamaConfig
+from .doors import Cache, Later, check_next
 from .model import LlamaModel, init_weights
 
 
@@ -39,9 +38,8 @@ class LlamaForCausalLM(nn.Module):
         self.lm_head = nn.Linear(self.config.hidden_size, self.config.vocab_size, bias=False)
         init_weights(self.lm_head, self.config.initializer_range)
         self.tie_weights()
-        self.register_load_state_dict_post_hook(LlamaForCausalLM.tie_weights)
 
-    def tie_weights(self, *_):
+    def tie_weights(self):
         """Make input and output embedding one tensor, where the config says so."""
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
@@ -54,6 +52,14 @@ class LlamaForCausalLM(nn.Module):
         cache: Sequence[Cache] | None = None,
     ) -> Float[Tensor, "batch seq vocab"]:
         return self.lm_head(self.model(input_ids, attention_mask, positions, cache))
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        """Stay tied where loading puts new tensors in the place of the old ones, as `assign=True` does."""
+        names = [f"{prefix}model.embed_tokens.weight", f"{prefix}lm_head.weight"]
+        tables = [state_dict[name] for name in names if name in state_dict]
+        if self.config.tie_word_embeddings and tables:
+            state_dict.update(dict.fromkeys(names, nn.Parameter(tables[0].detach())))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _apply(self, fn, recurse=True):
         """Stay tied where moving makes new tensors, as from the meta device."""

@@ -6,16 +6,13 @@ Published checkpoints come in, give the numbers that the large libraries give, a
 # Exported from notebooks/14_real_weights.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "tensor_shapes", "with_biases", "translate_config", "translate_rope", "slowed_hands", "yarn_frequencies",
-    "grown", "rotary_frequencies", "check_tensors", "NothingDrawn", "nothing_collected", "fill",
-    "looks_finite", "from_pretrained", "read_config", "settle_tie", "to_halves", "to_neighbours",
-    "meta_reader", "read_meta", "save_pretrained",
+    "tensor_shapes", "with_biases", "translate_config", "translate_rope", "check_tensors", "NothingDrawn",
+    "nothing_collected", "fill", "looks_finite", "from_pretrained", "read_config", "settle_tie", "to_halves",
+    "to_neighbours", "meta_reader", "read_meta", "save_pretrained",
 ]
 
 import gc
-import math
 import os
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -53,9 +50,8 @@ from llama_tutorial.published.meta import join, meta_name, open_shards, parts_of
 from llama_tutorial.published.saving import bytes_of, swapped_in, write_json, write_weights
 
 from .causal_lm import LlamaForCausalLM
-from llama_tutorial.doors import check_number, numbers_of
-
 from .config import LlamaConfig
+from .doors import check_number, numbers_of
 from .rotary import SCALINGS, check_scaling
 
 

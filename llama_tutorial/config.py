@@ -10,7 +10,7 @@ __all__ = ["LlamaConfig", "what_follows", "check_shape"]
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llama_tutorial.doors import Fields, check_mapping
+from .doors import Fields, check_mapping
 
 
 @dataclass(frozen=True, init=False)

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from llama_tutorial.doors import Cache
-
 from .attention import LlamaAttention
 from .config import LlamaConfig
+from .doors import Cache
 from .mlp import LlamaMLP
 from .rms_norm import LlamaRMSNorm
 from .rotary import Rotation

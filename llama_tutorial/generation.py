@@ -6,8 +6,8 @@ Choose a token, feed it back, and never compute the same key twice.
 # Exported from notebooks/11_generation.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "load_directory", "read_config", "load_weights", "load_shipped", "check_prompt", "check_length",
-    "end_ids", "write_on", "stream", "generate", "whole_characters", "stream_text", "talk",
+    "RESERVED", "load_directory", "read_config", "load_weights", "load_shipped", "check_prompt",
+    "check_length", "end_ids", "write_on", "stream", "generate", "whole_characters", "stream_text", "talk",
 ]
 
 import json
@@ -21,9 +21,9 @@ from einops import rearrange
 from jaxtyping import Bool, Int, Integer
 from torch import Tensor
 
-from .causal_lm import LlamaForCausalLM
 from llama_tutorial.doors import believed, check_attention_mask, check_ids, check_number
 
+from .causal_lm import LlamaForCausalLM
 from .config import LlamaConfig
 from .kv_cache import make_cache
 from .sampling import check_logits, check_sampling, draw
@@ -129,10 +129,10 @@ def write_on(
     attention_mask: Tensor | None = None,
     use_cache: bool = True,
 ) -> Iterator[Int[Tensor, " batch"]]:
-    """The loop of `stream`: read what is unread, choose from the last logits, yield, feed the one back.
+    """The loop of `stream`: read what is unread, choose from the last logits, yield the choice and read it next.
 
-    What the model wrote itself is not looked at again. Logits that are no numbers are looked for at every step on the
-    CPU, and at every 32nd elsewhere, where each look waits for all that the device still computes.
+    The model does not look again at ids that it wrote itself. `check_logits` looks for NaN at every step on the CPU,
+    and at every 32nd elsewhere, because there each look waits for all that the device still computes.
     """
     start, end = unread.shape[1], unread.shape[1] + max_new_tokens
     kept = make_cache(len(model.model.layers), end if end <= RESERVED else None) if use_cache else None
@@ -162,7 +162,7 @@ def stream(
     seed: int | None = None,
     use_cache: bool = True,
 ) -> Iterator[Int[Tensor, " batch"]]:
-    """Yield the next token of every row, again and again: read, choose, yield, feed the one back.
+    """Yield the next token of every row, again and again: read, choose, yield the choice and read it next.
 
     Rows of different lengths are padded on the left, with False or 0 in `attention_mask`. With `use_cache=False` the
     whole text is read anew for every token, which gives the same tokens, slowly. `seed` fixes the draws; None draws

@@ -18,10 +18,10 @@ class KVCache:
     """The keys and values of one layer, kept so that no token is computed twice.
 
     `update(k, v)` adds those of new tokens, each (batch, kv, new, dim), and returns all of them; `len(cache)` is the
-    number of tokens kept, which is the position of the next. A token is written into room that is there: as much as
-    `max_length` says, or else twice what is needed, again when it runs out. Where gradients flow nothing is written
-    over, and every update makes new tensors. Raises ValueError past `max_length` and for another shape than what is
-    kept, TypeError for another dtype. Source: Pope et al. 2022.
+    number of tokens kept, which is the position of the next. New tokens are written into room that is there already:
+    for `max_length` tokens, or else for twice as many as needed, and again twice when it runs out. Where gradients
+    flow nothing is written over, and every update makes new tensors. Raises ValueError past `max_length` and for
+    another shape than what is kept, TypeError for another dtype. Source: Pope et al. 2022.
     """
 
     def __init__(self, max_length: int | None = None):
@@ -43,9 +43,10 @@ class KVCache:
 
 
 def written(store: Tensor | None, start: int, new: Tensor, room: int | None) -> Tensor:
-    """A store that holds what it held up to `start`, and behind it what is new: the same one, where it has room.
+    """Return a store with the new tokens behind the first `start`: the given one where it has room, or a larger copy.
 
-    What backward still needs is not written over, nor what was made in inference mode, once that has ended.
+    Where gradients flow, old and new are joined in another tensor, because backward still needs the old one. A store
+    that was made in inference mode is copied once that has ended, because then it cannot be written to.
     """
     end = start + new.shape[2]
     if torch.is_grad_enabled() and (new.requires_grad or (store is not None and store.requires_grad)):

@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from llama_tutorial.doors import explained
-
 from .config import LlamaConfig
+from .doors import explained
 
 
 @explained

@@ -15,11 +15,10 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
-from llama_tutorial.doors import Cache, check_call, explained
-
 from .attention import causal_mask
 from .config import LlamaConfig
 from .decoder_layer import LlamaDecoderLayer
+from .doors import Cache, check_call, explained
 from .rms_norm import LlamaRMSNorm
 from .rotary import LlamaRotaryEmbedding, Prepared
 

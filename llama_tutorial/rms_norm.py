@@ -13,7 +13,7 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from llama_tutorial.doors import check_number, explained
+from .doors import check_number, explained
 
 
 def rms_norm(x: Float[Tensor, "*batch dim"], weight: Float[Tensor, " dim"], eps: float) -> Float[Tensor, "*batch dim"]:

@@ -6,8 +6,9 @@ Each pair of numbers is a clock hand, turned by the token's position, so that a 
 # Exported from notebooks/04_rotary.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "Rotation", "rotate", "beside", "widened", "Prepared", "slow_all_hands", "slow_the_slow_hands", "yarn",
-    "slowed_hands", "grown", "SCALINGS", "check_scaling", "tokens_per_radian", "rotary_frequencies", "LlamaRotaryEmbedding",
+    "Rotation", "SCALINGS", "beside", "widened", "Prepared", "rotate", "slow_all_hands",
+    "slow_the_slow_hands", "yarn", "slowed_hands", "grown", "check_scaling", "tokens_per_radian",
+    "rotary_frequencies", "LlamaRotaryEmbedding",
 ]
 
 import math
@@ -18,25 +19,15 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from llama_tutorial.doors import check_choice, check_even, check_number, check_positions, check_rotation, explained
+from .doors import check_choice, check_even, check_number, check_positions, check_rotation, explained
 
 Rotation = tuple[Float[Tensor, "*positions pair"], Float[Tensor, "*positions pair"]]  # (cos, sin)
 
 
-def rotate(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> Float[Tensor, "*batch seq dim"]:
-    """Turn every pair (i, i + dim/2) of x by its angle; lengths stay as they are.
-
-    `rotation` is (cos, sin), each (seq, dim/2) or (batch, seq, dim/2); axes of x between batch and seq are
-    heads and share it. Source: Su et al. 2021, equation 34, in the pairing of published Llama weights.
-    """
-    cos, sin = beside(x, rotation)
-    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # the number itself, and its partner half a vector away
-
-
 def beside(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> tuple[Tensor, Tensor]:
-    """What x, and x with its halves swapped, are multiplied by: made now, unless a model has prepared it."""
+    """What x, and x with its halves swapped, are multiplied by; it is made now unless a model prepared it."""
     wide = getattr(rotation, "wide", None)
-    if wide is None or wide[0].dtype != x.dtype:
+    if wide is None or wide[0].dtype != x.dtype or wide[0].ndim > x.ndim:
         check_rotation(rotation, x)  # angles of one token would be taken for all
         wide = widened(rotation, x.dtype, heads=x.ndim - rotation[0].ndim)
     return wide
@@ -49,12 +40,22 @@ def widened(rotation: Rotation, dtype: torch.dtype, heads: int) -> tuple[Tensor,
 
 
 class Prepared(tuple):
-    """(cos, sin), and in `wide` what `rotate` makes of them for queries and keys: made once for all layers."""
+    """The pair (cos, sin); `wide` is what `rotate` makes of it for queries and keys, once for all layers."""
 
     def __new__(cls, rotation: Rotation, dtype: torch.dtype):
         ready = super().__new__(cls, rotation)
         ready.wide = widened(rotation, dtype, heads=1)
         return ready
+
+
+def rotate(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> Float[Tensor, "*batch seq dim"]:
+    """Turn every pair (i, i + dim/2) of x by its angle; lengths stay as they are.
+
+    `rotation` is (cos, sin), each (seq, dim/2) or (batch, seq, dim/2); axes of x between batch and seq are
+    heads and share it. Source: Su et al. 2021, equation 34, in the pairing of Hugging Face's Llama files.
+    """
+    cos, sin = beside(x, rotation)
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # the number, and its partner half a vector away
 
 
 def slow_all_hands(inv_freq: Float[Tensor, " pair"], factor: float) -> Float[Tensor, " pair"]:
@@ -91,10 +92,10 @@ def yarn(
     beta_slow: float = 1.0,
     truncate: bool = True,
 ) -> tuple[Float[Tensor, " pair"], float]:
-    """YaRN: `slowed_hands` are slowed by `factor`, and cos and sin grow, so that scores in long texts stay as sharp.
+    """YaRN: `slowed_hands` are slowed by `factor`; cos and sin grow, so that scores in long texts stay as sharp.
 
-    Returns inv_freq and the attention factor, by which cos and sin are multiplied: `grown(factor)` unless it is given,
-    or `mscale` and `mscale_all_dim` are. Source: Peng et al. 2023, sections 3.2 and 3.4.
+    Returns inv_freq and the attention factor, by which cos and sin are multiplied: `grown(factor)` unless it
+    is given, or `mscale` and `mscale_all_dim` are. Source: Peng et al. 2023, sections 3.2 and 3.4.
     """
     dim, length = 2 * len(inv_freq), original_max_position_embeddings
     keep = 1 - slowed_hands(dim, theta, length, beta_fast, beta_slow, truncate)
@@ -110,8 +111,8 @@ def slowed_hands(
 ) -> Float[Tensor, " pair"]:
     """By which share YaRN slows each of the dim/2 hands.
 
-    0 for hands that turn `beta_fast` times or more within the training length, 1 for those that turn `beta_slow` times
-    or less, a ramp between them. Source: Peng et al. 2023, section 3.2.
+    It is 0 for hands that turn `beta_fast` times or more within the training length, 1 for those that turn
+    `beta_slow` times or less, a ramp between them. Source: Peng et al. 2023, section 3.2.
     """
     if theta == 1:
         raise ValueError("theta must not be 1 with yarn: all hands would turn alike")
@@ -127,7 +128,7 @@ def slowed_hands(
 
 
 def grown(factor: float, mscale: float = 1.0) -> float:
-    """By how much YaRN lets cos and sin grow: 0.1 · mscale · ln(factor) + 1. Source: Peng et al. 2023, section 3.4."""
+    """By how much YaRN lets cos and sin grow: 0.1 · mscale · ln(factor) + 1. Source: Peng et al., section 3.4."""
     return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0
 
 
@@ -141,7 +142,7 @@ SCALINGS = {
 
 
 def check_scaling(scaling: Mapping | None) -> tuple[str, dict[str, float]]:
-    """The kind of a `rope_scaling` entry and its numbers; ValueError for what is unknown, missing or impossible."""
+    """The kind of a `rope_scaling` entry and its numbers; ValueError for unknown, missing or impossible ones."""
     kind, numbers = check_choice("rope_scaling", scaling, SCALINGS)
     if kind == "llama3" and not numbers["low_freq_factor"] < numbers["high_freq_factor"]:
         raise ValueError(f"rope_scaling needs low_freq_factor < high_freq_factor, got {numbers}")
@@ -158,10 +159,10 @@ def rotary_frequencies(
 ) -> tuple[Float[Tensor, " pair"], float]:
     """How far each of the dim/2 hands turns per token, in radians (float32), and the attention factor.
 
-    Hand i turns theta^(−2i/dim). `scaling` stretches the wavelengths for text longer than the training text: None, or
-    {"rope_type": NAME, …} with a name of `SCALINGS` and the numbers that its function takes. The attention factor, by
-    which cos and sin grow, is 1 for all but yarn.
-    Raises ValueError for an odd dim, a base that is not positive, another kind of scaling or a missing number.
+    Hand i turns theta^(−2i/dim). `scaling` stretches the wavelengths for text longer than the training text:
+    None, or {"rope_type": NAME, …} with a name of `SCALINGS` and the numbers that its function takes. The
+    attention factor, by which cos and sin grow, is 1 for all but yarn.
+    Raises ValueError for an odd dim, a base that is not positive, an unknown scaling or a missing number.
     """
     inv_freq = 1.0 / tokens_per_radian(check_even("dim", dim), check_number("theta", theta))
     kind, numbers = check_scaling(scaling)
@@ -184,7 +185,8 @@ class LlamaRotaryEmbedding(nn.Module):
         self.dim, self.theta, self.scaling = dim, theta, scaling
         inv_freq, self.attention_factor = rotary_frequencies(dim, theta, scaling)
         here = torch.empty(0).device  # where tensors are made now; never meta, which holds no numbers
-        self.register_buffer("inv_freq", inv_freq if here.type == "meta" else inv_freq.to(here), persistent=False)
+        inv_freq = inv_freq if here.type == "meta" else inv_freq.to(here)
+        self.register_buffer("inv_freq", inv_freq, persistent=False)
 
     @explained
     def angles(self, positions: Real[Tensor, "*batch seq"]) -> Rotation:

@@ -23,8 +23,8 @@ def keep_top_k(logits: Float[Tensor, "batch vocab"], top_k: int) -> Float[Tensor
 def keep_top_p(logits: Float[Tensor, "batch vocab"], top_p: float) -> Float[Tensor, "batch vocab"]:
     """Keep the likeliest tokens of each row until they hold a share `top_p`, the one that crosses it included.
 
-    The favourite always stays, and 1 keeps all. Shares are added up in float32 at least: in bfloat16 their sum stands
-    still long before it is 1. Source: Holtzman et al. 2020, "nucleus sampling".
+    The favourite always stays, and 1 keeps all. Shares are added up in float32 at least: in bfloat16, sums near 1 lie
+    1/256 apart, and a smaller share may leave its sum as it was. Source: Holtzman et al. 2020, "nucleus sampling".
     """
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
     chance = ordered.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
@@ -57,7 +57,7 @@ def draw(
     top_p: float | None,
     generator: torch.Generator | None,
 ) -> Int[Tensor, " batch"]:
-    """`sample` with settings and logits that have been looked at: what `generate` does for every token."""
+    """Draw as `sample` does, without a look at settings and logits; `generate` calls it for every token."""
     if temperature < 1e-20:  # so little is 0: the division would overflow
         return logits.argmax(dim=-1)
     scores = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature

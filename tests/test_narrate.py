@@ -29,6 +29,7 @@ from llama_tutorial.viz import narrate
 from llama_tutorial.viz.story import Story
 
 PACKAGE = Path(llama_tutorial.__file__).parent
+PREPARED, PER_LAYER = 5, 4  # einops calls of a model: angles brought beside the heads once; q, k, v split and merged
 OPERATIONS = ("rearrange", "reduce", "repeat", "einsum", "pack", "unpack")
 SHAPE = dict(vocab_size=31, hidden_size=24, intermediate_size=37, num_attention_heads=6, num_key_value_heads=2)
 
@@ -112,7 +113,7 @@ def test_the_story_is_every_call_of_the_source(model, ids, masked):
     with narrate(model) as story:
         model(ids, **given)
     counted = calls_counted(lambda: model(ids, **given))
-    assert len(counted) == len(story) == 14 * 2 + 2 + 2 * masked
+    assert len(counted) == len(story) == PREPARED + PER_LAYER * 2 + 2 * masked
     assert [(step.op, step.pattern, *step.where[1:]) for step in story] == counted
     written = list(calls_written())
     for op, pattern, line, path in counted:
@@ -124,16 +125,18 @@ def test_the_story_is_every_call_of_the_source(model, ids, masked):
 def test_what_a_step_says(model, ids):
     with narrate(model) as story:
         model(ids)
-    step = story[2]
+    step = story[5]
     assert (step.op, step.pattern) == ("rearrange", "batch seq (head dim) -> batch head seq dim")
-    assert (step.inputs, step.output, step.view, step.number) == ([(3, 7, 24)], (3, 6, 7, 4), True, 3)
+    assert (step.inputs, step.output, step.view, step.number) == ([(3, 7, 24)], (3, 6, 7, 4), True, 6)
     assert step.sizes == {"batch": 3, "seq": 7, "head": 6, "dim": 4} and step.given == {"dim": 4}
     assert step.module == "model.layers.0.self_attn"
     assert (step.where[0], Path(step.where[2]).name) == ("forward", "attention.py")
-    assert story[13].view is False and story[1].how == "mean" and story[29].module == "model.norm"
-    with narrate(model.model.norm) as story:
+    assert story[4].view is False and story[3].op == "repeat" and story[12].module == "model.layers.1.self_attn"
+    with narrate(model.model.norm, torch_ops=True) as story:
         model.model.norm(torch.ones(3, 24))
-    assert [step.module for step in story] == ["LlamaRMSNorm"]
+        reduce(torch.ones(3, 24), "batch dim -> batch", "mean")
+    assert [(step.op, step.module) for step in story] == [("rms_norm", "LlamaRMSNorm"), ("reduce", "")]
+    assert story[1].how == "mean"
 
 
 def by_name(x):
@@ -259,8 +262,8 @@ def test_torch_operations_between(model, ids):
     with narrate(model, torch_ops=True) as story:
         model(ids)
     ops = Counter(step.op for step in story)
-    assert ops == {"embedding": 1, "linear": 2 * 7 + 1, "scaled_dot_product_attention": 2, "silu": 2, "rsqrt": 5,
-                   "rearrange": 25, "reduce": 5}
+    assert ops == {"embedding": 1, "linear": 2 * 7 + 1, "scaled_dot_product_attention": 2, "silu": 2, "rms_norm": 5,
+                   "rearrange": 12, "repeat": 1}
     step = next(step for step in story if step.op == "scaled_dot_product_attention")
     assert (step.inputs, step.output) == ([(3, 6, 7, 4), (3, 2, 7, 4), (3, 2, 7, 4)], (3, 6, 7, 4))
     assert (step.pattern, step.sizes, step.view, step.where[0]) == ("", {}, None, "attend")
@@ -311,7 +314,7 @@ def test_an_error_passes_and_leaves_nothing(model, ids, error):
         with narrate(model) as story:
             model(ids)
     handle.remove()
-    assert len(story) == 29 and hooks(model) == 0 and state()[0] == []
+    assert len(story) == PREPARED + 2 * PER_LAYER and hooks(model) == 0 and state()[0] == []
 
 
 def test_names_are_right_after_an_interrupt_that_was_caught(model, ids):
@@ -326,7 +329,7 @@ def test_names_are_right_after_an_interrupt_that_was_caught(model, ids):
             handle.remove()
         model(ids)
         rearrange(torch.ones(2, 3), "a b -> b a")
-    assert [step.module for step in story[15:-1]] == [step.module for step in narrated(model, ids)]
+    assert [step.module for step in story[PREPARED + PER_LAYER : -1]] == [step.module for step in narrated(model, ids)]
 
 
 def narrated(model, *given):
@@ -459,8 +462,8 @@ def test_overlapping_narrations_of_one_thread_end_in_any_order(model, ids, x, fi
     rearrange(x, "b s d -> b d s")
     narrations[1 - first_to_end].__exit__(None, None, None)
     rearrange(x, "b s d -> b d s")
-    assert [len(story) for story in stories] == ([30, 31] if first_to_end == 0 else [31, 30])
-    assert [step.module for step in stories[0][:30]] == [step.module for step in narrated(model, ids)]
+    assert [len(story) for story in stories] == ([13, 14] if first_to_end == 0 else [14, 13])
+    assert [step.module for step in stories[0][:13]] == [step.module for step in narrated(model, ids)]
     assert hooks(model) == 0
 
 
@@ -539,19 +542,19 @@ def test_a_generator_is_one_call_and_two_calls_are_two(x):
 
 def test_the_table_is_aligned(model, ids):
     lines = str(narrated(model, ids)).splitlines()
-    assert lines[0].split() == ["module", "operation", "pattern", "shapes", "where"] and len(lines) == 31
+    assert lines[0].split() == ["module", "operation", "pattern", "shapes", "where"] and len(lines) == 14
     starts = [lines[0].index(head) for head in lines[0].split()]
     for line in lines[1:]:
         assert all(line[start - 1] == " " and (start == starts[0] or line[start] != " ") for start in starts)
         assert line == line.rstrip()
-    assert "3   model.layers.0.self_attn  " in lines[3] and "  forward:" in lines[3]
-    assert lines[4][starts[0]] == " "                      # the same module again
+    assert "6   model.layers.0.self_attn  " in lines[6] and "  forward:" in lines[6]
+    assert lines[7][starts[0]] == " "                      # the same module again
 
 
 def test_a_story_is_a_sequence(model, ids):
     story = narrated(model, ids)
     assert [step.number for step in story[2:5]] == [3, 4, 5] and isinstance(story[2:5], Story)
-    assert story[-1] is list(story)[29] and story[0] in story
+    assert story[-1] is list(story)[12] and story[0] in story
     assert str(Story()) == "no einops call on a tensor was heard in this thread"
     assert str(Story()) in Story()._repr_html_()
 
@@ -559,14 +562,15 @@ def test_a_story_is_a_sequence(model, ids):
 def test_layers_that_repeat_are_told_once(ids):
     story = narrated(llama(5), ids)
     folded = story.folded()
-    assert [step.number for step in folded] == [*range(1, 16), 72] and len(story) == 72
-    assert folded[14].notes == ["layers 1 … 4 the same"] and story[14].notes == []
-    assert narrated(llama(2), ids).folded()[14].notes == ["model.layers.1 the same"]
+    once = PREPARED + PER_LAYER
+    assert [step.number for step in folded] == [*range(1, once + 1)] and len(story) == PREPARED + 5 * PER_LAYER
+    assert folded[-1].notes == ["layers 1 … 4 the same"] and story[once - 1].notes == []
+    assert narrated(llama(2), ids).folded()[-1].notes == ["model.layers.1 the same"]
     odd = llama(5)
-    odd.model.layers[2].input_layernorm = nn.Identity()
+    odd.model.layers[2].input_layernorm = Rearrange("batch seq dim -> batch seq dim")
     folded = narrated(odd, ids).folded()
     assert [step.notes for step in folded if step.notes] == [["model.layers.1 the same"], ["model.layers.4 the same"]]
-    assert len(folded) == 1 + 14 + 13 + 14 + 1
+    assert len(folded) == PREPARED + PER_LAYER + (1 + PER_LAYER) + PER_LAYER
 
 
 class Reader(html.parser.HTMLParser):
@@ -631,16 +635,16 @@ def test_a_long_story_stays_small(monkeypatch):
 def test_the_command_tells_the_shipped_shape(capsys):
     assert cli.run_command(["narrate", "--tokens", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "parameters 134,515,008 · layers 30 · tokens 5 · steps 422" and lines[1] == ""
-    assert len(lines) == 3 + 16 + 1 and lines[-2] == "     ↳ layers 1 … 29 the same"
-    assert lines[-1].startswith("422  model.norm") and "(1, 5, 576) → (1, 9, 5, 64)" in lines[5]
+    assert lines[0] == "parameters 134,515,008 · layers 30 · tokens 5 · steps 125" and lines[1] == ""
+    assert len(lines) == 3 + PREPARED + PER_LAYER + 1 and lines[-1] == "   ↳ layers 1 … 29 the same"
+    assert "(1, 5, 576) → (1, 9, 5, 64)" in lines[3 + PREPARED]
 
 
 def test_the_command_tells_a_given_shape(tmp_path, capsys):
     (tmp_path / "config.json").write_text(json.dumps({**SHAPE, "num_hidden_layers": 3, "model_type": "llama"}))
     assert cli.run_command(["narrate", "--config", str(tmp_path / "config.json"), "--torch-ops"]) == 0
     out = capsys.readouterr().out
-    assert "layers 3 · tokens 16 · steps 80" in out and "layers 1 … 2 the same" in out
+    assert "layers 3 · tokens 16 · steps 53" in out and "layers 1 … 2 the same" in out
     assert "scaled_dot_product_attention" in out and "(1, 6, 16, 4), (1, 2, 16, 4), (1, 2, 16, 4)" in out
 
 

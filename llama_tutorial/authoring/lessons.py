@@ -95,7 +95,10 @@ def from_text(text_path, notebook_path=None) -> Path:
     text_path = Path(text_path)
     path = Path(notebook_path) if notebook_path else NOTEBOOKS / f"{text_path.stem}.ipynb"
     notebook = jupytext.reads(text_path.read_text(encoding="utf-8"), fmt="py:percent")
-    old = nbformat.read(path, as_version=4).cells if path.exists() else []
+    before = nbformat.read(path, as_version=4) if path.exists() else None
+    old = before.cells if before else []
+    if before and "nbdev" in before.metadata:  # a text script does not carry it
+        notebook.metadata.setdefault("nbdev", before.metadata["nbdev"])
 
     def key(cell):
         return cell.cell_type, cell.source

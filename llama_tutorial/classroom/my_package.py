@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .exercises import lessons
 from .pieces import (
+    FOLDERS,
     NAME,
     PACKAGE,
     Piece,
@@ -77,8 +78,20 @@ def lay_out(directory) -> list[str]:
             continue
         made += module in modules()
         record["written"][path.name] = _hash(path)
+    for name in FOLDERS:
+        _copy_folder(PACKAGE / name, folder, record)
     write_record(folder, record)
     return [f"{made} modules lent to {folder}"] if made else []
+
+
+def _copy_folder(source: Path, folder: Path, record: dict) -> None:
+    """Put a folder of ours beside the student's modules, and renew what nobody edited there."""
+    (folder / source.name).mkdir(exist_ok=True)
+    for path in source.glob("*.py"):
+        place, name = folder / source.name / path.name, f"{source.name}/{path.name}"
+        if not place.exists() or _hash(place) == record["written"].get(name) != _hash(path):
+            _write(place, path.read_text(encoding="utf-8"))
+            record["written"][name] = _hash(place)
 
 
 def read_record(folder: Path) -> dict:

@@ -7,6 +7,7 @@ from inspect import Parameter, signature
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_batchedtensor
 
 from .explained import check_tensor
 
@@ -182,13 +183,12 @@ def check_beside(input_ids, attention_mask, positions, cache, layers):
             raise ValueError(f"positions must not be negative, got {positions.min().item()}")
 
 
-def check_ids(input_ids, vocab_size):
+def check_ids(ids, vocab_size):
     """TypeError unless integers; ValueError unless (batch, seq), not empty, every id in 0 … vocab_size − 1."""
-    usual = isinstance(input_ids, Tensor) and input_ids.dtype == torch.long and input_ids.ndim == 2
-    if not usual or 0 in input_ids.shape:
-        check_tensor("input_ids", input_ids, "integers", ("batch", "seq"))
-    if not torch.compiler.is_compiling() and not input_ids.is_meta:
-        low, high = (end.item() for end in input_ids.aminmax())
+    if not (isinstance(ids, Tensor) and ids.dtype == torch.long and ids.ndim == 2 and ids.numel()):
+        check_tensor("input_ids", ids, "integers", ("batch", "seq"))
+    if not torch.compiler.is_compiling() and not ids.is_meta and not is_batchedtensor(ids):
+        low, high = (end.item() for end in ids.aminmax())
         if low < 0 or high >= vocab_size:
             raise ValueError(f"input_ids must lie in 0 … {vocab_size - 1}, got {low if low < 0 else high}")
 

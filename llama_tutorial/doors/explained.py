@@ -6,6 +6,7 @@ what was wrong with it. A call that works pays for a `try` and nothing else.
 
 from functools import wraps
 from inspect import signature
+from pathlib import Path
 from types import NoneType
 from typing import Protocol, get_args, get_origin, runtime_checkable
 
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 KINDS = {"Float": "floats", "Integer": "integers", "Int": "integers", "Bool": "bool", "Real": "integers or floats"}
-# What a mistaken call raises somewhere inside PyTorch or einops, and our own sentences: the outermost call that was
-# given something wrong has the last word.
+# What a mistaken call raises somewhere inside PyTorch or einops.
 TROUBLE = (RuntimeError, TypeError, ValueError, IndexError, AttributeError)
+HERE = str(Path(__file__).parent)
 
 
 @runtime_checkable
@@ -41,8 +42,8 @@ def explained(thing):
     def door(*args, **kwargs):
         try:
             result = call(*args, **kwargs)
-        except TROUBLE:
-            refuse(type(args[0]).forward if isinstance(thing, type) else thing, args, kwargs)
+        except TROUBLE as error:
+            refuse(type(args[0]).forward if isinstance(thing, type) else thing, args, kwargs, sentence(error))
             raise
         if isinstance(result, Tensor) and not (result.numel() and result.is_floating_point()):
             refuse(type(args[0]).forward if isinstance(thing, type) else thing, args, kwargs)
@@ -54,8 +55,20 @@ def explained(thing):
     return door
 
 
-def refuse(function, args, kwargs):
-    """Raise for the first argument that is not what the signature says; return where all are."""
+def sentence(error) -> str:
+    """What an error says, where it was raised in this folder; else nothing."""
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    return str(error) if trace.tb_frame.f_code.co_filename.startswith(HERE) else ""
+
+
+def refuse(function, args, kwargs, said=""):
+    """Raise for the first argument that is not what the signature says; return where all are.
+
+    So the outermost call that was given something wrong has the last word, unless what is `said` already is about the
+    same argument.
+    """
     try:
         given = signature(function).bind(*args, **kwargs).arguments
     except TypeError:
@@ -70,6 +83,8 @@ def refuse(function, args, kwargs):
         try:
             expect(name + told, value, hint, known)
         except (TypeError, ValueError) as error:
+            if said.startswith(name):
+                return
             raise type(error)(f"{error}{seen if isinstance(error, ValueError) else ''}") from None
         seen += f", beside {name} {tuple(value.shape)}" if isinstance(value, Tensor) else ""
     if isinstance(owner, nn.Module):
@@ -153,7 +168,7 @@ def check_tensor(name, x, kinds, *shapes):
     if ("bool" if x.dtype == torch.bool else kind) not in kinds:
         raise TypeError(f"{name} must be a tensor of {kinds}, got {x.dtype}")
     if 0 in x.shape or not any(has_shape(tuple(x.shape), shape) for shape in shapes):
-        told = " or ".join(str(shape).replace("'", "") for shape in shapes)
+        told = " or ".join(dict.fromkeys(str(shape).replace("'", "") for shape in shapes))
         raise ValueError(f"{name} must be {told} with no empty axis, got {tuple(x.shape)}")
 
 

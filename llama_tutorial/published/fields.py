@@ -35,9 +35,12 @@ ONLY = {
     "no_rope_layers": None, "attn_logit_softcapping": None, "final_logit_softcapping": None,
 }  # fmt: skip
 ROPE_FIELDS = {"rope_theta", "rope_scaling", "rope_parameters", "original_max_position_embeddings"}
-YARN_OPTIONS = ("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate")
-FLOATS = {"rms_norm_eps", "rope_theta", "initializer_range", "factor", "low_freq_factor", "high_freq_factor",
-          "original_max_position_embeddings", *YARN_OPTIONS}
+# Fields that are floats here, although a file may write them as whole numbers.
+FLOATS = {
+    "rms_norm_eps", "rope_theta", "initializer_range", "factor", "original_max_position_embeddings",
+    "low_freq_factor", "high_freq_factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
+    "truncate",
+}  # fmt: skip
 REFUSED = {"dynamic": "its wavelengths change as the text grows, so that keys in the cache become wrong"}
 SPECIAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}  # and what omitting them means
 

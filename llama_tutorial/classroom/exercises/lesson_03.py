@@ -86,15 +86,16 @@ EXERCISES = (
     Exercise(
         name="LlamaRMSNorm.forward",
         kind="implement",
-        task="Call the function with this module's gain and eps.",
+        task="Norm x with this module's gain and eps.",
         difficulty=1,
         importance=4,
         minutes=3,
         hints=(
-            "The module has two things to give: what `__init__` stored.",
+            "You need two of the things that `__init__` stored. Which?",
             "*My gain changes nothing*: it is 1 at first, so a forgotten gain shows only after training. Set "
             "`norm.weight` to 2 and see whether the output doubles.",
-            "One line: the function above, given x, the gain and eps.",
+            "One line, and either way is right: the definition above, given x, the gain and eps; or the gain times "
+            "what PyTorch's `F.rms_norm` makes of x, given the shape of the gain and eps.",
         ),
     ),
     Exercise(

@@ -166,14 +166,16 @@ EXERCISES = (
         importance=5,
         minutes=15,
         hints=(
-            "Cut x into its two halves with a pattern, turn them as `turn` turned one hand, put the halves together "
-            "again.",
+            "`turn_hands` does it for x (seq, dim): cut x into its halves, turn them, put them together again. What "
+            "must its patterns begin with, so that x may have more axes?",
             "*My sizes do not match*: cos and sin are (seq, pair) or (batch, seq, pair), and x may have heads between "
             "batch and seq. Give cos and sin an axis of length 1 for each axis that they lack there. If sizes do match "
             "and the numbers are wrong from position 1 on, look at the order of the two words in your pattern: "
             "`(two pair)` or `(pair two)`?",
             "cos, sin → x's dtype, with 1s for the heads → first, second = the halves → new first = first · cos − "
-            "second · sin → new second = second · cos + first · sin → join, first half first.",
+            "second · sin → new second = second · cos + first · sin → join, first half first. Shorter: `beside` gives "
+            "cos and sin in x's dtype and width, the sign in sin → each number times the one, plus the number half a "
+            "vector away times the other.",
         ),
     ),
     Exercise(
@@ -194,22 +196,26 @@ EXERCISES = (
     Exercise(
         name="rotary_frequencies",
         kind="implement",
-        task="Compute the speeds theta^(−2i/dim), slowed as the scaling says; and return 1.0.",
+        task="Compute the speeds, slowed as the scaling says; return them and the attention factor.",
         difficulty=3,
         importance=4,
         minutes=15,
         hints=(
-            "First without any scaling: hand 0 turns one radian a token. What does hand 1 turn for dim = 4?",
-            "*My slowest hand is wrong*: the exponent is 2i/dim with i = 0 … dim/2 − 1; counting i from 1, or dividing "
-            "i by dim, gives hands that no published model has. `torch.arange(0, dim, 2)` counts 2i.",
-            "speeds = 1 / theta to the power (0, 2, 4, … in float32) / dim → ask `check_scaling` for the kind and its "
-            "numbers → linear: all divided by the factor; llama3: the function above → return speeds and 1.0.",
+            "First without any scaling: a hand that needs 10 tokens for one radian turns a tenth of a radian a token. "
+            "Who knows the tokens? And what does hand 1 turn for dim = 4?",
+            "*My slowest hand is much too fast*: `tokens_per_radian` gives tokens, and a speed is one divided by them. "
+            "*`theta` is missing*, or *my speeds are a pair*: yarn takes the base as well, and gives back the speeds "
+            "with the attention factor; the other functions give the speeds alone, and their factor is 1.",
+            "refuse an odd dim and a base that is not positive, with `check_even` and `check_number` → speeds = 1 / "
+            "tokens per radian → ask `check_scaling` for the kind and its numbers → yarn, of the speeds, the base and "
+            "the numbers, gives both results → any other kind: its function in `SCALINGS`, of the speeds and the "
+            "numbers, gives the speeds; with them goes 1.0.",
         ),
     ),
     Exercise(
         name="LlamaRotaryEmbedding.angles",
         kind="implement",
-        task="Return the cosines and sines of position times speed, times the factor.",
+        task="Return cosines and sines of position times speed, times the attention factor.",
         difficulty=2,
         importance=4,
         minutes=8,
@@ -218,7 +224,7 @@ EXERCISES = (
             "*My sizes do not match*: positions are (seq) or (batch, seq). Give them a last axis of 1, with a pattern "
             "that begins with `...`, and the hands line up along it.",
             "angles = positions as floats, with a 1 at the end, times inv_freq on the same device → the pair of "
-            "their cosines and sines, each times the factor.",
+            "their cosines and sines, each times the attention factor.",
         ),
     ),
     Exercise(

@@ -162,13 +162,15 @@ EXERCISES = (
         minutes=30,
         hints=(
             "Seven steps, and the lesson did each of them alone above. Write down the axes after each step before you "
-            "write its line.",
+            "write its line. One line more is for a query that may look at nothing: softmax gives it no numbers, and "
+            "its weights are to be 0.",
             "*My sizes do not match*: q has `kv · group` heads and k has `kv`. Name the two parts of q's heads in a "
             "pattern, kv first, and the keys fit without being copied. The mask wants the heads as one axis again: "
             "(batch, head, query, key).",
             "mask, where None: the causal one, on q's device → q's heads cut into (kv group) → scores: sum over dim, "
             "keys shared by the group → heads joined, divided by √dim → −inf where the mask is False → softmax over "
-            "the keys, in float32 at least → heads cut again → sum over the keys of weight times value → join.",
+            "the keys, in float32 at least → 0 where the mask is False → heads cut again → sum over the keys of weight "
+            "times value → join.",
         ),
     ),
     Exercise(
@@ -183,7 +185,8 @@ EXERCISES = (
             "*It is right for a whole text and wrong for its last word alone*: `is_causal=True` counts queries from "
             "key 0. It may be used only where there are as many keys as queries. One query alone sees everything.",
             "as many keys as queries and no mask: is_causal → fewer queries, more than one, and no mask: the causal "
-            "mask → hand the mask over. enable_gqa in every case.",
+            "mask → hand the mask over. enable_gqa in every case. (For a single query in half precision ours calls "
+            "`attend_with_one_query`, which only saves time: you may leave it out.)",
         ),
     ),
     Exercise(
@@ -198,10 +201,11 @@ EXERCISES = (
             "three things are optional: a rotation, a mask, a cache.",
             "*The shapes agree and the numbers do not*: did you cut heads by pattern, `(head dim)` and never a "
             "reshape? Did you rotate q **and** k, and left v alone? Did the heads go back behind seq before they were "
-            "joined? With a cache, do your positions begin at its length?",
-            "past = the cache's length, or 0 → rotation, where None: the angles of past … past + seq − 1 → q, k, v: "
-            "projected, cut into (batch head seq dim) → q and k rotated → with a cache: k and v from its update → "
-            "attend, with the mask → join the heads → project.",
+            "joined? With a cache, do your positions begin at its length, asked before it grows?",
+            "rotation, where None: the angles, by `rotary_emb`, of the tokens' `places` → q, k, v: projected, cut into "
+            "(batch head seq dim) → q and k rotated → with a mask: `check_mask` → with a cache: k and v from its "
+            "update → attend, with the mask → join the heads → project. (Ours also cuts the mask to the last keys, for "
+            "a cache that forgets the first ones; you may leave that out.)",
         ),
     ),
     Exercise(

@@ -1,0 +1,264 @@
+"""How fast the model is, beside transformers: `python tests/benchmark_speed.py [ROW ...] [--rounds N]` (not a test).
+
+Both have the same weights and write the same greedy text, which is checked first. They run in turn, in an order that
+alternates, so that whatever else the machine does meets both. A row says the ratio of the medians (above 1 is faster
+than transformers), the ratios of single rounds (from the lower to the upper quartile), and how near ours comes to what
+the machine can do: for a decoded token the bytes that must be read over the bandwidth of a plain copy, for many tokens
+at once the multiplications over the rate of a large product of matrices. Where there is a GPU, its rows run on it.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+import transformers
+
+from llama_tutorial import LlamaForCausalLM
+from llama_tutorial.causal_lm import next_token_loss
+from llama_tutorial.generation import stream
+
+TINY = {
+    "vocab_size": 2048, "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True,
+}  # fmt: skip
+SMALL = {}  # the 135M shape, which is LlamaConfig's own
+ONE = {
+    "vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "tie_word_embeddings": True,
+}  # fmt: skip
+EIGHT = {**ONE, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "tie_word_embeddings": False}
+F32, BF16 = torch.float32, torch.bfloat16
+
+# name: what is measured, shape, dtype, batch, tokens of the prompt, tokens written, the device, what it should reach
+ROWS = {
+    "tiny-decode": ("decode", TINY, F32, 1, 32, 128, "cpu", 1.4),
+    "tiny-first": ("first", TINY, F32, 1, 32, 1, "cpu", 1.15),
+    "tiny-train": ("train", TINY, F32, 16, 128, 0, "cpu", 1.03),
+    "135m-decode": ("decode", SMALL, F32, 1, 32, 24, "cpu", 1.03),
+    "135m-decode-bf16": ("decode", SMALL, BF16, 1, 1500, 16, "cpu", 1.2),
+    "135m-decode-bf16-batch": ("decode", SMALL, BF16, 8, 512, 12, "cpu", 2.5),
+    "135m-prefill": ("prefill", SMALL, F32, 1, 512, 0, "cpu", 1.0),
+    "135m-first": ("first", SMALL, F32, 1, 32, 1, "cpu", 1.15),
+    "135m-train": ("train", SMALL, F32, 1, 128, 0, "cpu", 1.03),
+    "8b-decode-bf16": ("decode", EIGHT, BF16, 1, 512, 64, "cuda", None),
+    "1b-train-bf16": ("train", ONE, BF16, 8, 1024, 0, "cuda", None),
+}
+SAYS = {
+    "decode": "a decoded token", "first": "the first token", "prefill": "reading a prompt", "train": "a training step",
+}  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------------- the two
+
+
+def the_two(shape, dtype, device):
+    """Our model and transformers' with the same weights."""
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    with torch.device(device):
+        ours = LlamaForCausalLM(shape)
+        fields = {name: value for name, value in dict(ours.config).items() if not name.startswith("rope")}
+        rope = {"rope_type": "default", "rope_theta": ours.config.rope_theta}
+        ids = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": 0}
+        theirs = transformers.LlamaForCausalLM(transformers.LlamaConfig(**fields, **ids, rope_parameters=rope))
+    torch.set_default_dtype(before)
+    theirs.load_state_dict(ours.state_dict())
+    theirs.generation_config.eos_token_id = None
+    return ours.eval(), theirs.eval()
+
+
+def settle(device):
+    """Wait for a device that computes beside the processor."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+class Clock:
+    """What transformers calls with every token it has written: keeps the times."""
+
+    def __init__(self):
+        self.times = []
+
+    def put(self, ids):
+        self.times.append(time.perf_counter())
+
+    def end(self):
+        pass
+
+
+def written_by_ours(model, ids, new):
+    """The times of the start and of every token, and the tokens."""
+    times, tokens = [time.perf_counter()], []
+    for chosen in stream(model, ids, new):
+        tokens.append(chosen.cpu())  # as transformers gives its tokens to whoever reads along
+        times.append(time.perf_counter())
+    return times, torch.stack(tokens, dim=1)
+
+
+def written_by_theirs(model, ids, new):
+    """The same for transformers."""
+    clock, start, mask = Clock(), time.perf_counter(), torch.ones_like(ids)
+    how = {"max_new_tokens": new, "min_new_tokens": new, "do_sample": False, "attention_mask": mask}
+    if len(ids) == 1:
+        written = model.generate(ids, streamer=clock, **how)
+        return [start, *clock.times[1:]], written[:, ids.shape[1] :].cpu()
+    clock = Steps(clock)  # a streamer takes one row only
+    written = model.generate(ids, stopping_criteria=[clock], **how)
+    return [start, *clock.times], written[:, ids.shape[1] :].cpu()
+
+
+class Steps(transformers.StoppingCriteria):
+    """Never stops; is asked after every token, and keeps the times."""
+
+    def __init__(self, clock):
+        self.times = clock.times
+
+    def __call__(self, ids, scores, **_):
+        self.times.append(time.perf_counter())
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+
+# ------------------------------------------------------------------------------------------------------ one measure
+
+
+def runs(kind, ours, theirs, ids, new, device):
+    """Two functions that each give the seconds of one measurement, ours and transformers'."""
+    if kind in ("decode", "first"):
+        same = written_by_ours(ours, ids, max(new, 16))[1], written_by_theirs(theirs, ids, max(new, 16))[1]
+        share = (same[0] == same[1]).float().mean().item()
+        if share < (1.0 if ids.dtype == torch.long and next(ours.parameters()).dtype == F32 else 0.5):
+            raise RuntimeError(f"the greedy texts differ: {share:.0%} of the tokens are equal")
+        pick = (lambda times: times[1] - times[0]) if kind == "first" else (lambda times: mean_step(times))
+        return (
+            lambda: pick(written_by_ours(ours, ids, new)[0]),
+            lambda: pick(written_by_theirs(theirs, ids, new)[0]),
+        ), share
+    if kind == "prefill":
+        return (
+            timed(lambda: ours(ids), device, torch.inference_mode()),
+            timed(lambda: theirs(ids, use_cache=False), device, torch.inference_mode()),
+        ), None
+    ours.train(), theirs.train()
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-4) for model in (ours, theirs)]
+
+    def step(loss, optimizer):
+        optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        optimizer.step()
+
+    return (
+        timed(lambda: step(lambda: next_token_loss(ours(ids), ids), optimizers[0]), device),
+        timed(lambda: step(lambda: theirs(ids, labels=ids, use_cache=False).loss, optimizers[1]), device),
+    ), None
+
+
+def mean_step(times):
+    """Seconds a token, from the second on."""
+    return (times[-1] - times[1]) / (len(times) - 2)
+
+
+def timed(run, device, mode=None):
+    """A function that runs once and gives the seconds."""
+
+    def once():
+        settle(device)
+        start = time.perf_counter()
+        with mode or torch.enable_grad():
+            run()
+        settle(device)
+        return time.perf_counter() - start
+
+    return once
+
+
+def measure(row, rounds):
+    """The seconds of every round, ours and transformers', the share of equal tokens, and what ours had to do."""
+    kind, shape, dtype, batch, seq, new, device, _ = row
+    ours, theirs = the_two(shape, dtype, device)
+    ids = torch.randint(ours.config.vocab_size, (batch, seq), device=device)
+    two, share = runs(kind, ours, theirs, ids, new, device)
+    seconds = ([], [])
+    for run in two:
+        run()  # once to warm up
+    for number in range(rounds):
+        for which in (0, 1) if number % 2 else (1, 0):
+            seconds[which].append(two[which]())
+    return seconds, share, work(ours, kind, batch, seq, new)
+
+
+# ------------------------------------------------------------------------------------------------ the machine's limit
+
+
+def work(model, kind, batch, seq, new):
+    """The bytes that a decoded token must read, or the floating-point operations of many tokens at once."""
+    config, element = model.config, next(model.parameters()).element_size()
+    table = config.vocab_size * config.hidden_size
+    weights = sum(weight.numel() for weight in model.parameters()) - (0 if config.tie_word_embeddings else table)
+    if kind == "decode":
+        kept = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+        return (weights + batch * (seq + new / 2) * kept) * element
+    scores = config.num_hidden_layers * config.num_attention_heads * config.head_dim * seq / 2
+    forward = 2 * batch * seq * (weights + 2 * scores)
+    return 3 * forward if kind == "train" else forward
+
+
+def fastest(run, device, rounds=7):
+    """The least seconds of a few runs."""
+    once = timed(run, device, torch.inference_mode())
+    return min(once() for _ in range(rounds))
+
+
+def limits(device, dtype):
+    """Bytes a second of a plain copy, read and written, and floating-point operations a second of a large product."""
+    large = torch.zeros((1 << 28) if device == "cuda" else (1 << 26), dtype=F32, device=device)
+    target = torch.empty_like(large)
+    bandwidth = 2 * large.numel() * 4 / fastest(lambda: target.copy_(large), device)
+    n = 8192 if device == "cuda" else 1536
+    a, b = torch.randn(n, n, dtype=dtype, device=device), torch.randn(n, n, dtype=dtype, device=device)
+    return bandwidth, 2 * n**3 / fastest(lambda: a @ b, device)
+
+
+def told(name, row, rounds):
+    """One line of the table."""
+    kind, _, dtype, batch, seq, _, device, target = row
+    (ours, theirs), share, amount = measure(row, rounds)
+    ratios = sorted(b / a for a, b in zip(ours, theirs))
+    quarter = len(ratios) // 4
+    median = statistics.median(ours)
+    bandwidth, rate = limits(device, dtype)
+    limit = amount / (bandwidth if kind == "decode" else rate)
+    reached = "" if kind == "first" else f"{limit / median:.0%} of {'a copy' if kind == 'decode' else 'a product'}"
+    unit = f"{1e3 * median:.3g} ms / {1e3 * statistics.median(theirs):.3g} ms"
+    equal = "" if share in (None, 1.0) else f" ({share:.0%} of the tokens equal)"
+    ratio = statistics.median(theirs) / median
+    spread = f"{ratios[quarter]:.2f} … {ratios[-1 - quarter]:.2f}"
+    aim = "" if target is None else f"≥ {target}"
+    what = f"{SAYS[kind]}{equal}"
+    size = f"{batch} × {seq}, {str(dtype).removeprefix('torch.')}, {device}"
+    return f"| `{name}` | {what} | {size} | {unit} | **{ratio:.2f}** | {spread} | {aim} | {reached} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    here = [name for name, row in ROWS.items() if row[6] == "cpu" or torch.cuda.is_available()]
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of {', '.join(ROWS)}; all that can run here")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    asked = parser.parse_args()
+    unknown = [name for name in asked.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"there is no row {unknown[0]}: choose from {', '.join(ROWS)}")
+    torch.set_num_threads(asked.threads)
+    transformers.logging.set_verbosity_error()
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    print(f"PyTorch {torch.__version__}, transformers {transformers.__version__}, {asked.threads} threads, {where}\n")
+    print("| row | what | batch × tokens | ours / theirs | ratio | quartiles | aim | of the machine |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for name in asked.rows or here:
+        print(told(name, ROWS[name], asked.rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
