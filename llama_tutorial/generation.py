@@ -21,10 +21,9 @@ from einops import rearrange
 from jaxtyping import Bool, Int, Integer
 from torch import Tensor
 
-from llama_tutorial.doors import believed, check_attention_mask, check_ids, check_number
-
 from .causal_lm import LlamaForCausalLM
 from .config import LlamaConfig
+from .doors import believed, check_attention_mask, check_ids, check_number
 from .kv_cache import make_cache
 from .sampling import check_logits, check_sampling, draw
 from .tokenizer import Tokenizer

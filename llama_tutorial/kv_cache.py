@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from llama_tutorial.doors import check_number, check_update
+from .doors import check_number, check_update
 
 
 class KVCache:

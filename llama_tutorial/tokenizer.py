@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from llama_tutorial.doors import check_number
+from .doors import check_number
 
 
 def byte_symbols() -> dict[int, str]:

@@ -31,10 +31,9 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from llama_tutorial.doors import check_number, check_tensor
-
 from .causal_lm import LlamaForCausalLM, next_token_loss
 from .corpus import python_corpus, share_inside, windows
+from .doors import check_number, check_tensor
 from .tokenizer import Tokenizer
 
 

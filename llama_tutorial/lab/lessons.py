@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 FIRST = "00_start_here.ipynb"
+MINE = "my_lessons"  # in a checkout, where its reader's copies lie
 RECORD = ".llama_tutorial.json"  # beside the copies: the hash of each lesson as it was copied
 CONFIG = Path(__file__).with_name("config")
 
@@ -81,9 +82,13 @@ def trust(directory, source=None) -> int:
     return signed
 
 
-def lab_command(browser: bool = True, port: int | None = None) -> list[str]:
-    """The command line that starts this interpreter's JupyterLab on the first lesson."""
-    command = [sys.executable, "-m", __package__, f"--LabApp.default_url=/lab/tree/{FIRST}"]
+def lab_command(browser: bool = True, port: int | None = None, directory=None) -> list[str]:
+    """The command line that starts this interpreter's JupyterLab on the first lesson.
+
+    A `directory` has a workspace of its own, so that the tabs and kernels of another one are not opened again.
+    """
+    own = f"/workspaces/lessons-{_hash(str(directory).encode())[:12]}" if directory else ""
+    command = [sys.executable, "-m", __package__, f"--LabApp.default_url=/lab{own}/tree/{FIRST}"]
     command += ["--ServerApp.answer_yes=True"]  # Ctrl-C stops without a question
     if not browser:
         command.append("--no-browser")
@@ -104,22 +109,22 @@ def lab_environment() -> dict[str, str]:
 def open_lab(directory=None, browser: bool = True, port: int | None = None, say=print) -> int:
     """Start JupyterLab on the lessons and return its exit status once it ends (Ctrl-C ends it).
 
-    In a checkout the lab opens its notebooks/, unless `directory` is given; otherwise the lessons are first
-    copied to `directory`, by default the current one. Raises FileNotFoundError where no lessons are found,
-    OSError where they cannot be copied.
+    The lessons are first copied to `directory`: by default the current one, in a checkout its my_lessons/, which git
+    ignores. JupyterLab changes a notebook that is merely opened, so a reader reads a copy; who edits the lessons of a
+    checkout names its notebooks/. Raises FileNotFoundError where no lessons are found, OSError where they cannot be
+    copied.
     """
     source, checkout = find_lessons()
-    if checkout and directory is None:
-        directory = source
+    directory = Path(directory or (source.parent / MINE if checkout else ".")).resolve()
+    if directory == source:
         trust(directory)
     else:
-        directory = Path(directory or ".").resolve()
         for line in copy_lessons(source, directory):
             say(line)
         trust(directory, source)
     say(f"JupyterLab opens {Path(directory) / FIRST}; Ctrl-C here ends it.")
     sys.stdout.flush()
-    command, environment = lab_command(browser, port), lab_environment()
+    command, environment = lab_command(browser, port, directory), lab_environment()
     if os.name == "posix":  # become JupyterLab, so that every signal reaches it
         os.chdir(directory)
         os.execve(command[0], command, environment)
