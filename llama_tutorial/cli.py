@@ -43,7 +43,7 @@ def door(
 def lab(
     directory: Annotated[
         Path | None,
-        typer.Argument(help="Where your copies live [default: here; in a checkout its notebooks/]"),
+        typer.Argument(help="Where your copies live [default: here; in a checkout its my_lessons/]"),
     ] = None,
     browser: Annotated[bool, typer.Option(help="--no-browser only prints the address.")] = True,
     port: Annotated[

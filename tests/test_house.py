@@ -1,5 +1,6 @@
 """The house stands as docs/architecture.md draws it, and each of these checks is seen to fail as well."""
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -260,6 +261,16 @@ def test_the_readme_lists_every_lesson(root):
     assert [path.stem for path in lessons.lesson_files() if f"`{path.stem}`" not in text] == []
 
 
+def test_what_the_readme_says_of_a_check_is_what_it_says(root):
+    from llama_tutorial import CheckFailed
+
+    page = (root / "README.md").read_text()
+    code, said = re.search(r"```python\n(.*?check\(rotate\))\n```\n\n```text\n(.*?)```", page, re.S).groups()
+    with pytest.raises(CheckFailed) as caught:
+        exec(code, {"__name__": "readme"})
+    assert " ".join(said.split()) == f"CheckFailed: {caught.value}"
+
+
 def test_lines_of_the_core_leave_out_docstrings_comments_and_blanks(tmp_path):
     text = '"""Module.\n\nMore.\n"""\n\n# a comment\nx = """not a docstring"""\n\ndef f():\n    "One."\n    return x\n'
     for module in lessons.CORE:
@@ -504,5 +515,33 @@ def test_the_lab_opens_the_first_lesson_with_our_settings_last(monkeypatch):
     assert "--no-browser" not in lab.lab_command()
 
 
-def test_a_checkout_opens_its_own_notebooks(root):
+def test_a_checkout_has_its_own_notebooks(root):
     assert lab.find_lessons() == (root / "notebooks", True)
+
+
+@pytest.mark.parametrize("asked, opened", [(None, "my_lessons"), ("notebooks", "notebooks"), ("mine", "mine")])
+def test_a_reader_of_a_checkout_reads_a_copy_and_a_maintainer_names_the_notebooks(
+    asked, opened, shelf, tmp_path, monkeypatch
+):
+    packaged, _ = shelf
+    packaged = packaged.rename(tmp_path / "notebooks")
+    before = {path.name: path.read_bytes() for path in packaged.iterdir()}
+    started = []
+    monkeypatch.setattr(lab_lessons, "find_lessons", lambda: (packaged, True))
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: started.append((os.getcwd(), command)))
+    monkeypatch.setattr(os, "name", "posix")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with contextlib.suppress(TypeError):  # `execve` does not come back, this one does
+        lab.open_lab(asked and tmp_path / asked, say=lambda line: None)
+    assert started[0][0] == str(tmp_path / opened)
+    assert names(tmp_path / opened)[-2:] == ["00_start_here.ipynb", "01_next.ipynb"]
+    assert {path.name: path.read_bytes() for path in packaged.iterdir()} == before
+    assert (tmp_path / ".gitignore").exists() is False
+
+
+def test_each_folder_has_a_workspace_of_its_own(root):
+    here, there = (lab.lab_command(directory=path)[3] for path in ("/here", "/there"))
+    assert here != there and here == lab.lab_command(directory="/here")[3]
+    assert re.fullmatch(r"--LabApp.default_url=/lab/workspaces/lessons-\w{12}/tree/00_start_here.ipynb", here)
+    assert "\nmy_lessons/\n" in (root / ".gitignore").read_text()
