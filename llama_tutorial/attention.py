@@ -68,7 +68,7 @@ def attend(
     if mask is None and q.shape[2] > 1:
         mask = causal_mask(q.shape[2], k.shape[2], device=q.device)
     half = q.dtype in (torch.bfloat16, torch.float16)
-    if half and q.shape[2] == 1 and (mask is None or mask.shape[-3:-2] in ((), (1,))):  # a mask for all heads
+    if half and q.shape[2] == 1 and _for_all_heads(mask):
         return attend_with_one_query(q, k, v, mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
@@ -81,6 +81,11 @@ def attend_with_one_query(q, k, v, mask):
     rows = rearrange(q, "batch (kv group) 1 dim -> batch kv group dim", kv=k.shape[1])
     mixed = F.scaled_dot_product_attention(rows, k, v, attn_mask=mask)
     return rearrange(mixed, "batch kv group dim -> batch (kv group) 1 dim")
+
+
+def _for_all_heads(mask):
+    """Whether one mask serves all heads: there is none, or its axis of heads is 1 or missing."""
+    return mask is None or mask.ndim < 3 or mask.shape[-3] == 1
 
 
 def places(x: Float[Tensor, "batch seq hidden"], cache: Cache | None) -> Int[Tensor, " seq"]:
@@ -133,5 +138,6 @@ class LlamaAttention(nn.Module):
             check_mask(mask, q, cache)  # a mask of floats would be added to the scores
         if cache is not None:
             k, v = cache.update(k, v)
-        mixed = attend(q, k, v, mask if mask is None else mask[..., -k.shape[2] :])  # a cache may keep only the last
+            mask = mask if mask is None else mask[..., -k.shape[2] :]  # a cache may have let go of the first keys
+        mixed = attend(q, k, v, mask)
         return self.o_proj(rearrange(mixed, "batch head seq dim -> batch seq (head dim)"))

@@ -29,13 +29,13 @@ def beside(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> tuple[Tens
     wide = getattr(rotation, "wide", None)
     if wide is None or wide[0].dtype != x.dtype or wide[0].ndim > x.ndim:
         check_rotation(rotation, x)  # angles of one token would be taken for all
-        wide = widened(rotation, x.dtype, heads=x.ndim - rotation[0].ndim)
+        wide = widened(rotation, x.dtype, heads="1 " * (x.ndim - rotation[0].ndim))
     return wide
 
 
-def widened(rotation: Rotation, dtype: torch.dtype, heads: int) -> tuple[Tensor, Tensor]:
-    """(cos cos) and (−sin sin), as wide as a vector, in a dtype, with an axis of 1 for each axis of heads."""
-    cos, sin = (rearrange(part.to(dtype), f"... seq pair -> ... {'1 ' * heads}seq pair") for part in rotation)
+def widened(rotation: Rotation, dtype: torch.dtype, heads: str) -> tuple[Tensor, Tensor]:
+    """(cos cos) and (−sin sin), as wide as a vector, in a dtype; `heads` has a 1 for each axis of heads."""
+    cos, sin = (rearrange(part.to(dtype), f"... seq pair -> ... {heads}seq pair") for part in rotation)
     return repeat(cos, "... pair -> ... (two pair)", two=2), rearrange([-sin, sin], "two ... pair -> ... (two pair)")
 
 
@@ -44,7 +44,7 @@ class Prepared(tuple):
 
     def __new__(cls, rotation: Rotation, dtype: torch.dtype):
         ready = super().__new__(cls, rotation)
-        ready.wide = widened(rotation, dtype, heads=1)
+        ready.wide = widened(rotation, dtype, heads="1 ")
         return ready
 
 

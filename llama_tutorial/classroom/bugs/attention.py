@@ -58,7 +58,7 @@ def mask_one_late(queries, keys, device=None):
 
 @bug(
     "causal_mask",
-    symptom="NaN in the first step.",
+    symptom="NaN in the first step, or a first token that hears nothing.",
     says="The diagonal is masked: query 0 has no key left, and a softmax over nothing is NaN. "
     "A token sees itself: key <= query.",
 )
@@ -170,6 +170,11 @@ def softmax_over_heads(q, k, v, mask=None):
 @also("mask_absent", "attend")
 def no_mask_at_all(q, k, v, mask=None):
     return _mixed(q, k, v, torch.ones(q.shape[2], k.shape[2], dtype=torch.bool))
+
+
+@also("diagonal_masked", "attend")
+def diagonal_masked_by_infinity(q, k, v, mask=None):
+    return _mixed(q, k, v, mask, by=diagonal_masked)
 
 
 @also("diagonal_masked", "attend")

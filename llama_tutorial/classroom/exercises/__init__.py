@@ -73,7 +73,8 @@ def report_on(answer, name: str):
         except NotImplementedError:
             return Report(name, False, f"{name} {NOT_WRITTEN}")
     notes = [exercise.why] if exercise.why and not told else []
-    sentence = told[:1].upper() + told[1:] + "." * bool(told)
+    sentence = told if told.split(" ")[0] in exercise.answers else told[:1].upper() + told[1:]
+    sentence += "." * bool(told)
     return Report(name, not told, sentence, notes=notes, printed=" ".join(printed.getvalue().split())[:200])
 
 

@@ -168,8 +168,9 @@ EXERCISES = (
         hints=(
             "`turn_hands` does it for x (seq, dim): cut x into its halves, turn them, put them together again. What "
             "must its patterns begin with, so that x may have more axes?",
-            "*My sizes do not match*: cos and sin are (seq, pair) or (batch, seq, pair), and x may have heads between "
-            "batch and seq. Give cos and sin an axis of length 1 for each axis that they lack there. If sizes do match "
+            "*The size of tensor a (3) must match the size of tensor b (2)*: 3 are the heads, which x may have between "
+            "batch and seq. cos and sin, (seq, pair) or (batch, seq, pair), lack that axis, so their batch is set "
+            "beside x's heads. Give them an axis of length 1 for each axis that they lack there. If sizes do match "
             "and the numbers are wrong from position 1 on, look at the order of the two words in your pattern: "
             "`(two pair)` or `(pair two)`?",
             "cos, sin → x's dtype, with 1s for the heads → first, second = the halves → new first = first · cos − "
@@ -314,8 +315,8 @@ EXERCISES = (
         kind="predict",
         title="Two hands, 100 tokens apart",
         text="A vector of 4 numbers has two hands. The base is 10,000. Query and key are the same vector (1, 1, 0, 0), "
-        "both hands at twelve, 100 tokens apart. What is their score, to two places?",
-        task="Type the score of (1, 1, 0, 0) with itself, 100 tokens apart.",
+        "both hands at twelve, 100 tokens apart. What is their score, the **sum** over both hands, to two places?",
+        task="Type the score of (1, 1, 0, 0) with itself, 100 tokens apart: the sum over both hands, not the mean.",
         difficulty=2,
         importance=3,
         minutes=5,
@@ -334,6 +335,7 @@ EXERCISES = (
                     math.cos(100) + math.cos(10): "10,000^(−2/4) is 0.01, not 0.1",
                     math.cos(math.radians(100)) + math.cos(math.radians(1)): "the angles are radians, not degrees",
                     math.cos(100): "that is the fast hand alone; the slow one scores as well",
+                    (math.cos(100) + math.cos(1)) / 2: "that is the mean; a dot product is the sum over both hands",
                 },
             )
         },

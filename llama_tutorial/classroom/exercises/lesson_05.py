@@ -59,7 +59,7 @@ def judge_leak_probe(answer) -> str:
         "one that sees itself alone": (lambda q, k, v: v.clone(), False),
     }
     return first_fault(
-        *(said(bool(answer(attend)) == leaky, f"leaks should say {leaky} of {name}")
+        *(said(bool(answer(attend)) == leaky, f"of {name}, leaks should say {leaky}")
           for name, (attend, leaky) in told.items())
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ def judge_window(answer) -> str:
             place = keys - queries + query
             for key in range(keys):
                 wanted[query, key] = place - window < key <= place
-        name = f"window_mask({queries}, {keys}, {window})"
+        name = f"your window_mask({queries}, {keys}, {window})"
         faults.append(same_tensor(name, answer(queries, keys, window), wanted))
     return first_fault(*faults)
 
@@ -109,7 +109,7 @@ def judge_window_probe(answer) -> str:
         "a window of 5": (windowed(5), 5),
     }
     return first_fault(
-        *(said(answer(attend) == width, f"window_of should find {width} for {name}, it found {answer(attend)!r:.40}")
+        *(said(answer(attend) == width, f"for {name}, window_of should find {width}, it found {answer(attend)!r:.40}")
           for name, (attend, width) in told.items())
     )  # fmt: skip
 
@@ -129,7 +129,7 @@ def judge_softcap(answer) -> str:
                 powers = (cap * (scores / cap).tanh()).exp()
                 weights = powers / powers.sum(dim=-1, keepdim=True)
                 wanted[:, head, place] = (weights[..., None] * v[:, shared, : place + 1]).sum(dim=-2)
-        name = f"attend_softly with cap {cap:g}, {heads} heads on {kv},"
+        name = f"your attend_softly with cap {cap:g}, {heads} heads on {kv},"
         mine = answer(q.clone(), k.clone(), v.clone(), cap)
         if isinstance(mine, torch.Tensor) and mine.isnan().any():
             return "some outputs are not numbers: was −inf put through the cap, or a whole row forbidden?"

@@ -16,6 +16,15 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 256,
 }
+YARN = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 256}
+
+
+def _with_yarn(subject, *args, **settings):
+    """What a subject gives with yarn. Left for later, it may say `raise NotImplementedError`: the rest is written."""
+    try:
+        return subject(*args, **settings)
+    except NotImplementedError as error:
+        raise Fault("It is not written yet.") from error
 
 
 def _lengths(x):
@@ -139,6 +148,12 @@ def spellings(frequencies):
 @case("llama3 scaling keeps the fast hands and slows the slow ones", "pair")
 def llama3(frequencies):
     return _against(frequencies, 64, 10000.0, LLAMA3)
+
+
+@case("lesson 14: yarn scaling slows the hands in its own way, and gives the attention factor", later=True)
+def yarn(frequencies):
+    inv_freq, factor = _with_yarn(frequencies, 64, 10000.0, YARN)
+    return _against(lambda *_: (inv_freq, factor), 64, 10000.0), torch.tensor([float(factor)])
 
 
 def adapt_frequencies(function):
@@ -276,6 +291,11 @@ def moved(rotary):
 def gradients_of_module(rotary):
     x = normal(33, 2, 5, 14).requires_grad_()
     return reached((rotary(x) * normal(34, 2, 5, 14)).sum(), x=x)
+
+
+@case("lesson 14: with yarn, cos and sin are multiplied by the attention factor", needs="scaling", later=True)
+def yarn_scaling(rotary):
+    return _with_yarn(rotary, normal(36, 2, 53, 64), scaling=YARN)
 
 
 class adapt_class:
