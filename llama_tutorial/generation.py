@@ -193,22 +193,20 @@ def generate(
     It stops early when every row has written an id of `eos_token_id`; a row that has is filled up with the first of
     them. The other arguments and the errors are those of `stream`; ValueError for an eos_token_id that no token has.
     """
-    ends = end_ids(eos_token_id, model.config.vocab_size)
     how = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "use_cache": use_cache}
-    tokens = stream(model, input_ids, max_new_tokens, attention_mask=attention_mask, **how)
-    written = [input_ids]
-    if not ends:
-        written += (rearrange(chosen, "batch -> batch 1").to(input_ids.dtype) for chosen in tokens)
-        return torch.cat(written, dim=1)
-    ends = torch.tensor(ends).to(input_ids)
+    tokens = stream(model, input_ids, max_new_tokens, attention_mask=attention_mask, **how)  # refuses, and waits
+    ends = torch.tensor(end_ids(eos_token_id, model.config.vocab_size)).to(input_ids)
     done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+    written = []
     for chosen in tokens:
-        chosen = torch.where(done, ends[0], chosen.to(input_ids.dtype))
-        done = done | torch.isin(chosen, ends)
-        written.append(rearrange(chosen, "batch -> batch 1"))
-        if done.all():
-            break
-    return torch.cat(written, dim=1)
+        written.append(chosen.to(input_ids.dtype))
+        if len(ends):
+            written[-1] = torch.where(done, ends[0], written[-1])
+            done = done | torch.isin(written[-1], ends)
+            if done.all():
+                break
+    new = rearrange(written, "new batch -> batch new") if written else input_ids[:, :0]
+    return torch.cat([input_ids, new], dim=1)
 
 
 def whole_characters(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64, Shaped
 
 from llama_tutorial import (
     KVCache,
@@ -246,6 +247,26 @@ def test_where_nothing_is_wrong_with_the_arguments_the_error_passes_as_it_came()
     assert caught.traceback[-1].name == "forward"  # it says the line in which it happened
     with pytest.raises(KeyError, match="mine"):
         Bug(SHAPE)(X)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        Float[torch.Tensor, "batch ... hidden"], Shaped[torch.Tensor, "batch"], Float[torch.Tensor, "#batch 2*seq 7"],
+        Int64[torch.Tensor, "batch"] | None, Float[torch.Tensor, ""], "Float[Tensor, 'batch']", torch.Tensor | None,
+        list[torch.Tensor], Float[torch.Tensor, "..."], None, int,
+    ],
+    ids=str,
+)  # fmt: skip
+def test_annotations_of_other_hands_blame_nothing(hint):
+    """What a signature says in words that are not read here is passed over, and the error goes as it came."""
+
+    def forward(self, x: hint):
+        return x @ torch.ones(3, 3)
+
+    theirs = type("Theirs", (LlamaMLP,), {"forward": forward})
+    with pytest.raises(RuntimeError, match="mat1 and mat2|shapes cannot be multiplied"):
+        theirs(SHAPE)(torch.randn(2, 7, 42) if "2*seq" in str(hint) else X)
 
 
 def test_a_missing_argument_is_pythons_own_business():

@@ -106,26 +106,29 @@ class Sizes(dict):
 def expect(name, value, hint, known):
     """TypeError unless a value is of the kind of its annotation, ValueError unless it has the shape.
 
-    `known` are the sizes of axes by name; those met here are added. Of what is annotated otherwise nothing is asked.
+    `known` are the sizes of axes by name; those met here are added. Of an annotation in other words nothing is asked.
     """
-    for one in get_args(hint) or (hint,):
-        if get_origin(one) is tuple:  # (cos, sin)
-            return expect_pair(name, value, get_args(one), known)
-        if one is Cache:
-            return expect_cache(name, value)
-    if get_origin(hint) is tuple:
-        return expect_pair(name, value, get_args(hint), known)
-    hints = [one for one in get_args(hint) or (hint,) if hasattr(one, "dim_str")]
-    if not hints:
+    hints = (hint,) if get_origin(hint) is tuple else get_args(hint) or (hint,)
+    if get_origin(hints[0]) is tuple:  # (cos, sin)
+        return expect_pair(name, value, get_args(hints[0]), known)
+    if hints[0] is Cache:
+        return expect_cache(name, value)
+    hints = [one for one in hints if one is not NoneType]
+    kinds = dict.fromkeys(KINDS.get(getattr(one, "__name__", "").partition("[")[0]) for one in hints)
+    axes = [named_axes(one) for one in hints]
+    if None in kinds or not all(axes):
         return
-    kinds = " or ".join(dict.fromkeys(KINDS[one.__name__.partition("[")[0]] for one in hints))
-    spelt = [one.dim_str.split() for one in hints]
-    axes = [["..." if axis[0] == "*" else axis for axis in each] for each in spelt]
     shapes = [tuple(axis if known[axis] is None else known[axis] for axis in each) for each in axes]
-    check_tensor(name, value, kinds, *dict.fromkeys(shapes))
+    check_tensor(name, value, " or ".join(kinds), *dict.fromkeys(shapes))
     for each in axes:
         if len(each) == value.ndim and "..." not in each:
             known.update(zip(each, value.shape))
+
+
+def named_axes(hint) -> list[str]:
+    """The axes of a tensor's annotation, "..." for any at the front; empty where they are given in other words."""
+    axes = ["..." if axis[0] == "*" else axis for axis in getattr(hint, "dim_str", "").split()]
+    return [] if "..." in axes[1:] else axes
 
 
 def expect_pair(name, value, parts, known):
