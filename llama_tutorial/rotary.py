@@ -6,9 +6,9 @@ Each pair of numbers is a clock hand, turned by the token's position, so that a 
 # Exported from notebooks/04_rotary.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "Rotation", "SCALINGS", "beside", "widened", "Prepared", "rotate", "slow_all_hands",
-    "slow_the_slow_hands", "yarn", "slowed_hands", "grown", "check_scaling", "tokens_per_radian",
-    "rotary_frequencies", "LlamaRotaryEmbedding",
+    "Rotation", "SCALINGS", "rotate", "Prepared", "slow_all_hands", "slow_the_slow_hands", "yarn",
+    "slowed_hands", "grown", "check_scaling", "tokens_per_radian", "rotary_frequencies",
+    "LlamaRotaryEmbedding",
 ]
 
 import math
@@ -24,38 +24,36 @@ from .doors import check_choice, check_even, check_number, check_positions, chec
 Rotation = tuple[Float[Tensor, "*positions pair"], Float[Tensor, "*positions pair"]]  # (cos, sin)
 
 
-def beside(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> tuple[Tensor, Tensor]:
-    """What x, and x with its halves swapped, are multiplied by; it is made now unless a model prepared it."""
-    wide = getattr(rotation, "wide", None)
-    if wide is None or wide[0].dtype != x.dtype or wide[0].ndim > x.ndim:
-        check_rotation(rotation, x)  # angles of one token would be taken for all
-        wide = widened(rotation, x.dtype, heads="1 " * (x.ndim - rotation[0].ndim))
-    return wide
-
-
-def widened(rotation: Rotation, dtype: torch.dtype, heads: str) -> tuple[Tensor, Tensor]:
-    """(cos cos) and (−sin sin), as wide as a vector, in a dtype; `heads` has a 1 for each axis of heads."""
-    cos, sin = (rearrange(part.to(dtype), f"... seq pair -> ... {heads}seq pair") for part in rotation)
-    return repeat(cos, "... pair -> ... (two pair)", two=2), rearrange([-sin, sin], "two ... pair -> ... (two pair)")
-
-
-class Prepared(tuple):
-    """The pair (cos, sin); `wide` is what `rotate` makes of it for queries and keys, once for all layers."""
-
-    def __new__(cls, rotation: Rotation, dtype: torch.dtype):
-        ready = super().__new__(cls, rotation)
-        ready.wide = widened(rotation, dtype, heads="1 ")
-        return ready
-
-
 def rotate(x: Float[Tensor, "*batch seq dim"], rotation: Rotation) -> Float[Tensor, "*batch seq dim"]:
     """Turn every pair (i, i + dim/2) of x by its angle; lengths stay as they are.
 
     `rotation` is (cos, sin), each (seq, dim/2) or (batch, seq, dim/2); axes of x between batch and seq are
     heads and share it. Source: Su et al. 2021, equation 34, in the pairing of Hugging Face's Llama files.
     """
-    cos, sin = beside(x, rotation)
-    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # the number, and its partner half a vector away
+    if getattr(rotation, "dtype", None) == x.dtype and x.ndim == 4:
+        return rotation.turn(x)  # a model has prepared it: the same numbers, in fewer steps
+    check_rotation(rotation, x)  # angles of one token would be taken for all
+    heads = "1 " * (x.ndim - rotation[0].ndim)
+    cos, sin = (rearrange(part.to(x.dtype), f"... seq pair -> ... {heads}seq pair") for part in rotation)
+    first, second = rearrange(x, "... (two pair) -> two ... pair", two=2)
+    turned = [first * cos - second * sin, second * cos + first * sin]
+    return rearrange(turned, "two ... pair -> ... (two pair)")
+
+
+class Prepared(tuple):
+    """The pair (cos, sin), prepared once to turn vectors (batch, head, seq, dim) of one dtype in every layer."""
+
+    def __new__(cls, rotation: Rotation, dtype: torch.dtype):
+        ready = super().__new__(cls, rotation)
+        cos, sin = (rearrange(part.to(dtype), "... seq pair -> ... 1 seq pair") for part in rotation)
+        ready.cos = repeat(cos, "... pair -> ... (two pair)", two=2)
+        ready.sin = rearrange([-sin, sin], "two ... pair -> ... (two pair)")
+        ready.dtype = dtype
+        return ready
+
+    def turn(self, x: Float[Tensor, "batch head seq dim"]) -> Float[Tensor, "batch head seq dim"]:
+        """What `rotate` gives: each number times cos, plus its partner half a vector away times sin."""
+        return x * self.cos + x.roll(x.shape[-1] // 2, dims=-1) * self.sin
 
 
 def slow_all_hands(inv_freq: Float[Tensor, " pair"], factor: float) -> Float[Tensor, " pair"]:
@@ -134,11 +132,8 @@ def grown(factor: float, mscale: float = 1.0) -> float:
 
 # How the hands are slowed for text longer than the training text, by the name that published files give it.
 SCALINGS = {
-    "default": lambda inv_freq: inv_freq,
-    "linear": slow_all_hands,
-    "llama3": slow_the_slow_hands,
-    "yarn": yarn,
-}
+    "default": lambda inv_freq: inv_freq, "linear": slow_all_hands, "llama3": slow_the_slow_hands, "yarn": yarn,
+}  # fmt: skip
 
 
 def check_scaling(scaling: Mapping | None) -> tuple[str, dict[str, float]]:

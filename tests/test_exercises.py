@@ -639,7 +639,7 @@ def test_a_mistake_is_one_line_and_status_2(words, told, capsys, root, monkeypat
 
 def test_solutions_are_shown_and_those_of_transfer_are_not(capsys):
     for name, told in [
-        ("rotate", "cos, sin = beside(x, rotation)"),
+        ("rotate", "first * cos - second * sin"),
         ("LlamaRMSNorm.forward", "def forward(self"),
         ("slowest_turn", "500000 ** (2 * 63 / 128)"),
         ("leaks", "def leaks(attend)"),

@@ -174,9 +174,7 @@ EXERCISES = (
             "and the numbers are wrong from position 1 on, look at the order of the two words in your pattern: "
             "`(two pair)` or `(pair two)`?",
             "cos, sin → x's dtype, with 1s for the heads → first, second = the halves → new first = first · cos − "
-            "second · sin → new second = second · cos + first · sin → join, first half first. Shorter: `beside` gives "
-            "cos and sin in x's dtype and width, the sign in sin → each number times the one, plus the number half a "
-            "vector away times the other.",
+            "second · sin → new second = second · cos + first · sin → join, first half first.",
         ),
     ),
     Exercise(
