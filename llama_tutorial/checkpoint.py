@@ -7,8 +7,8 @@ Published checkpoints come in, give the numbers that the large libraries give, a
 
 __all__ = [
     "tensor_shapes", "with_biases", "translate_config", "translate_rope", "check_tensors", "NothingDrawn",
-    "nothing_collected", "fill", "looks_finite", "from_pretrained", "read_config", "settle_tie", "to_halves",
-    "to_neighbours", "meta_reader", "read_meta", "save_pretrained",
+    "nothing_collected", "fill", "not_finite", "looks_finite", "from_pretrained", "read_config", "settle_tie",
+    "to_halves", "to_neighbours", "meta_reader", "read_meta", "save_pretrained",
 ]
 
 import gc
@@ -27,10 +27,11 @@ from torch import Tensor, nn
 from llama_tutorial.published.fields import (
     PUBLISHED_DEFAULTS,
     as_read,
-    ids_of,
+    generation_fields,
     known_fields,
     published_config,
     published_dtype,
+    published_generation,
     rope_fields,
     special_ids,
     warn_of_unknown,
@@ -115,23 +116,29 @@ def translate_rope(given: Mapping) -> tuple[float, dict | None]:
 
 
 def check_tensors(stored: Mapping[str, Stored], config: LlamaConfig):
-    """ValueError naming the first tensor that is missing, unknown, misshapen or no plain float."""
+    """ValueError naming the first tensor that is missing, unknown, misshapen or no plain float.
+
+    What rotary embedding once stored is left out: it follows from the config.
+    """
     if config.num_hidden_layers > len(stored):  # before a list of that length is made
         layers, held = config.num_hidden_layers, len(stored)
         raise ValueError(f"config.json has num_hidden_layers {layers}, more than the {held} tensors of the files")
     wanted = tensor_shapes(config)
-    stored = {name: found for name, found in stored.items() if not name.endswith("rotary_emb.inv_freq")}
+    stored = {name: found for name, found in stored.items() if "rotary_emb." not in name}
     for name, shape in wanted.items():
         if name not in stored:
-            raise ValueError(f"the tensor {name} {shape} is missing: config.json asks for it, no file holds it")
+            cure = "; if it is to be the input's table, set tie_word_embeddings" if name == "lm_head.weight" else ""
+            raise ValueError(f"the tensor {name} {shape} is missing: config.json asks for it, no file holds it{cure}")
         if stored[name].shape != shape:
-            path, held, _ = stored[name]
-            raise ValueError(f"{name} is {held} in {path.name}, config.json makes it {shape}")
-    for name, (path, shape, dtype) in stored.items():
+            held, file = stored[name].shape, stored[name].path.name
+            raise ValueError(f"{name} is {held} in {file}, config.json makes it {shape}")
+    for name, found in stored.items():
         if name not in wanted:
-            raise ValueError(f"{path.name} holds {shown(name)} {shape}, for which config.json has no place")
-        if dtype not in DTYPES:
-            raise ValueError(f"{name} is stored as {dtype}: {', '.join(DTYPES)} can be read, quantized weights cannot")
+            held = f"{found.path.name} holds {shown(name)} {found.shape}"
+            raise ValueError(f"{held}, for which config.json has no place")
+        if found.dtype not in DTYPES:
+            kinds = ", ".join(DTYPES)
+            raise ValueError(f"{name} is stored as {found.dtype}: {kinds} can be read, quantized weights cannot")
 
 
 class NothingDrawn(torch.overrides.TorchFunctionMode):
@@ -160,24 +167,39 @@ def fill(config: LlamaConfig, read: Callable[[str], Tensor], dtype, device, view
     """A model of the tensors that `read` gives by name: made without memory, then each is put in its place.
 
     Unless they stay `views` of their files, a few are prepared at a time, so that disk and processor share the work.
-    Warns of a tensor that is not finite.
+    Warns of a tensor that is not finite, or that the conversion to `dtype` makes so.
     """
     with torch.device("meta"), NothingDrawn():
         model = LlamaForCausalLM(config)
 
     def prepared(name):
         weight = read(name)
-        return nn.Parameter(weight.detach().to(device=device, dtype=dtype)), looks_finite(weight, views)
+        new = nn.Parameter(weight.detach().to(device=device, dtype=dtype))
+        return new, not_finite(weight, new.detach(), views)
 
     names = list(tensor_shapes(config))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for name, (weight, finite) in zip(names, (map if views else pool.map)(prepared, names)):
+        for name, (weight, told) in zip(names, (map if views else pool.map)(prepared, names)):
             module, kind = name.rsplit(".", 1)
             setattr(model.get_submodule(module), kind, weight)
-            if not finite:
-                warnings.warn(f"{name} holds numbers that are not finite: the model will write nonsense", stacklevel=5)
+            if told:
+                warnings.warn(f"{name} holds {told}: the model will write nonsense", stacklevel=5)
     model.tie_weights()
     return (model if device.type == "cpu" else model.to(device)).eval()
+
+
+def not_finite(weight: Tensor, new: Tensor, view: bool) -> str | None:
+    """What to tell of a tensor in its file, or of what its conversion made of it; None where all is well."""
+    if not looks_finite(weight, view):
+        return "numbers that are not finite"
+    smaller = torch.finfo(new.dtype).max < torch.finfo(weight.dtype).max
+    if not smaller or all(end.isfinite() for end in new.aminmax()):
+        return None
+    largest = max(abs(end.item()) for end in weight.aminmax())
+    if largest < float("inf"):
+        kind = str(new.dtype).removeprefix("torch.")
+        return f"{largest:.6g}, for which {kind} has no room, so that it became infinite (load it with another dtype)"
+    return "numbers that are not finite"
 
 
 def looks_finite(weight: Tensor, view: bool = False) -> bool:
@@ -202,7 +224,8 @@ def from_pretrained(
 
     It reads Hugging Face's layout (config.json and safetensors, one file or shards) and Meta's (params.json and
     consolidated.*.pth). `dtype` is that of the file unless given; on the CPU, weights that need no conversion stay in
-    the file until they are touched. `model.special_ids` are the ids that begin and end a text.
+    the file until they are touched. `model.special_ids` are the ids that begin and end a text; the fields of
+    generation_config.json stay in `model.generation_config`, to be saved with it.
     Raises FileNotFoundError for a missing file or model, PermissionError for one that asks for a login,
     ConnectionError where the hub cannot be reached, and ValueError for what is damaged, hostile or not a Llama.
     """
@@ -218,6 +241,7 @@ def from_pretrained(
     views = device.type == "cpu" and all(DTYPES.get(found.dtype) == kind for found in stored.values())
     model = fill(config, tensor_reader(stored), kind, device, views)
     model.special_ids = special_ids(directory, fields)
+    model.generation_config = generation_fields(directory)
     return model
 
 
@@ -232,10 +256,12 @@ def read_config(directory: Path) -> tuple[dict, LlamaConfig]:
 
 
 def settle_tie(config, stored):
-    """Config and tensors where the files hold both tables although they are tied: one table if equal, else two."""
+    """Config and tensors where the tables are tied and the files hold the second: one table unless both differ."""
     two = ("model.embed_tokens.weight", "lm_head.weight")
-    if not config.tie_word_embeddings or any(name not in stored for name in two):
+    if not config.tie_word_embeddings or two[1] not in stored:
         return config, stored
+    if two[0] not in stored:
+        return config, {two[0] if name == two[1] else name: found for name, found in stored.items()}
     table, head = map(tensor_reader({name: stored[name] for name in two}), two)
     if table.shape == head.shape and torch.equal(table, head):
         return config, {name: found for name, found in stored.items() if name != two[1]}
@@ -300,5 +326,5 @@ def save_pretrained(model: LlamaForCausalLM, directory: str | Path, max_shard_si
     weights = {name: weight.detach() for name, weight in model.named_parameters()}  # a tied one has one name here
     with swapped_in(Path(directory)) as beside:
         write_json(beside / "config.json", published_config(model))
-        write_json(beside / "generation_config.json", {k: v for k, v in ids_of(model).items() if v is not None})
+        write_json(beside / "generation_config.json", published_generation(model))
         write_weights(weights, beside, limit)

@@ -9,8 +9,8 @@ __all__ = [
     "SHIPPED_SHAPE", "SHIPPED_VOCAB", "SHIPPED_RECIPE", "equal_shares", "token_ids", "bits_per_byte",
     "exam_windows", "Recipe", "draw_windows", "window", "check_sources", "orthogonalize", "Muon",
     "make_optimizers", "step_size", "lent_dropout", "Trainer", "atomic_write", "weights_once", "fingerprint",
-    "save_checkpoint", "load_checkpoint", "run_to_end", "steps_within", "write_directory", "Text",
-    "reference_text", "text_of_files", "train_directory", "finish",
+    "save_checkpoint", "kept_run", "load_checkpoint", "run_to_end", "steps_within", "write_directory", "Text",
+    "reference_text", "text_of_files", "train_directory", "check_place", "check_agreement", "finish",
 ]
 
 import hashlib
@@ -19,7 +19,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +31,10 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from llama_tutorial.published.saving import alone_in, flush, signals_wait, write_tensors
+
 from .causal_lm import LlamaForCausalLM, next_token_loss
+from .config import LlamaConfig
 from .corpus import python_corpus, share_inside, windows
 from .doors import check_number, check_tensor
 from .tokenizer import Tokenizer
@@ -219,6 +222,7 @@ class Trainer:
         self.model, self.sources, self.recipe = model, list(sources), recipe
         self.optimizers = make_optimizers(model, recipe)
         self.losses: list[float] = []
+        self.asked: dict = {}  # what was asked for beside the recipe, such as minutes; a checkpoint keeps it
 
     @property
     def step(self) -> int:
@@ -257,10 +261,12 @@ def atomic_write(path: Path, write):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no directory {path.parent} to write {path.name} into")
     temporary = path.with_name(path.name + ".partial")
-    write(temporary)
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        flush(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def weights_once(model: LlamaForCausalLM) -> dict[str, Tensor]:
@@ -280,28 +286,39 @@ def fingerprint(sources: Sequence[Int[Tensor, " tokens"]]) -> str:
 def save_checkpoint(trainer: Trainer, path: str | Path):
     """Write all that a run needs to go on: weights, optimisers, losses so far and the recipe, in one safetensors file.
 
-    The place in the text and the state of chance are the step's number, because both follow from it.
+    The place in the text and the state of chance are the step's number, because both follow from it. Raises OSError
+    where the disk does not take the file; the one before then stays.
     """
-    from safetensors.torch import save_file
-
     tensors = {f"model.{name}": tensor for name, tensor in weights_once(trainer.model).items()}
     for i, optimizer in enumerate(trainer.optimizers):
         for weight, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{weight}.{name}": tensor.clone() for name, tensor in state.items()}
     run = {"recipe": asdict(trainer.recipe), "losses": trainer.losses, "text": fingerprint(trainer.sources)}
+    run["asked"] = trainer.asked
     metadata = {"run": json.dumps(run), "config": json.dumps(dict(trainer.model.config))}
-    atomic_write(Path(path), lambda temporary: save_file(tensors, temporary, metadata=metadata))
+    atomic_write(Path(path), lambda temporary: write_tensors(tensors, temporary, metadata))
 
 
-def load_checkpoint(path: str | Path, sources: Sequence[Int[Tensor, " tokens"]]) -> Trainer:
-    """Go on from a checkpoint on the same text; ValueError for a file that cannot be read or for another text."""
+def kept_run(path: str | Path) -> dict:
+    """What a checkpoint says of its run, read without its tensors: recipe, losses, text, asked and config."""
     from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             run, config = (json.loads(file.metadata()[name]) for name in ("run", "config"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        recipe, model = Recipe(**run["recipe"]), LlamaForCausalLM(config)
+        kept = {"recipe": Recipe(**run["recipe"]), "losses": [*run["losses"]], "text": run["text"]}
+        return {**kept, "asked": {**run.get("asked", {})}, "config": dict(LlamaConfig(config))}
+    except Exception as error:
+        raise ValueError(f"the checkpoint {path} cannot be read ({error}): delete it to start anew") from None
+
+
+def load_checkpoint(path: str | Path, sources: Sequence[Int[Tensor, " tokens"]]) -> Trainer:
+    """Go on from a checkpoint on the same text; ValueError for a file that cannot be read or for another text."""
+    from safetensors.torch import load_file
+
+    run = kept_run(path)
+    try:
+        tensors, model = load_file(path), LlamaForCausalLM(run["config"])
         weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         if model.config.tie_word_embeddings:
             weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
@@ -310,7 +327,7 @@ def load_checkpoint(path: str | Path, sources: Sequence[Int[Tensor, " tokens"]])
         raise ValueError(f"the checkpoint {path} cannot be read ({error}): delete it to start anew") from None
     if run["text"] != fingerprint(sources):
         raise ValueError(f"the checkpoint {path} was made on another text: give that text, or start elsewhere")
-    trainer = Trainer(model, sources, recipe)
+    trainer = Trainer(model, sources, run["recipe"])
     for i, optimizer in enumerate(trainer.optimizers):
         state: dict[int, dict] = {}
         for name, tensor in tensors.items():
@@ -318,7 +335,7 @@ def load_checkpoint(path: str | Path, sources: Sequence[Int[Tensor, " tokens"]])
                 weight, part = name.split(".")[2:]
                 state.setdefault(int(weight), {})[part] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    trainer.losses = run["losses"]
+    trainer.losses, trainer.asked = run["losses"], run["asked"]
     return trainer
 
 
@@ -326,7 +343,8 @@ def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: in
     """Take all steps that are left, with a checkpoint every so many; returns the trainer.
 
     `watch(trainer)` is called at the start and after every step. `progress` is the stream (`sys.stdout` in a
-    notebook) for a bar with tokens per second and the time that is left; None draws none.
+    notebook) for a bar with tokens per second and the time that is left; None draws none. Ctrl-C is heard at the end
+    of a step, which is then in the checkpoint; a second Ctrl-C is heard at once.
     """
     from tqdm import tqdm
 
@@ -335,14 +353,16 @@ def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: in
     total, done = last * tokens, trainer.step * tokens
     bar = tqdm(total=total, initial=done, unit=" tokens", unit_scale=True, file=progress, disable=progress is None)
     watch(trainer)
-    with bar:
-        while trainer.step < last:
+    with bar, signals_wait() as stopped:
+        while trainer.step < last and not stopped:
             loss = trainer.advance()
             bar.set_description(f"step {trainer.step:,} of {last:,}, loss {loss:.2f}", refresh=False)
             bar.update(tokens)
             if checkpoint and (trainer.step % every == 0 or trainer.step == last):
                 save_checkpoint(trainer, checkpoint)
             watch(trainer)
+        if checkpoint and stopped:
+            save_checkpoint(trainer, checkpoint)
     return trainer
 
 
@@ -362,8 +382,6 @@ def write_directory(
     model: LlamaForCausalLM, tokenizer: Tokenizer, directory: str | Path, dtype: torch.dtype = torch.float16
 ):
     """Write config.json, generation_config.json, tokenizer.json and model.safetensors, as the libraries read them."""
-    from safetensors.torch import save_file
-
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     end = {"bos_token_id": tokenizer.end_of_text, "eos_token_id": tokenizer.end_of_text}
@@ -376,7 +394,7 @@ def write_directory(
     weights = {name: weight.to(dtype) for name, weight in weights_once(model).items()}
     atomic_write(
         directory / "model.safetensors",
-        lambda temporary: save_file(weights, temporary, metadata={"format": "pt"}),
+        lambda temporary: write_tensors(weights, temporary, {"format": "pt"}),
     )
 
 
@@ -419,7 +437,7 @@ def text_of_files(paths: Sequence[str | Path]) -> Text:
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}")
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8").removeprefix("\ufeff")  # the mark that some editors write
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8") from None
         if len(text) < 10:
@@ -449,41 +467,89 @@ SHIPPED_RECIPE = Recipe(steps=4000, batch=4, context=256, dropout=0.2, lr=0.005,
 def train_directory(
     directory: str | Path,
     text: Text | None = None,
-    recipe: Recipe = SHIPPED_RECIPE,
+    recipe: Recipe | Mapping | None = None,
     minutes: float | None = None,
-    shape: dict = SHIPPED_SHAPE,
-    vocab_size: int = SHIPPED_VOCAB,
+    shape: Mapping | None = None,
+    vocab_size: int | None = None,
     progress=None,
+    resume: bool | None = None,
 ) -> dict:
     """Train a model into a directory, or go on with a run that was cut off there; returns what training.json says.
 
-    As it stands it makes the model that comes with this package. `minutes` replaces the recipe's steps by what fits,
-    measured once and kept, so that a run which is resumed ends like an unbroken one.
+    What is not given, be it a field of the recipe, is as in the model that comes with this package, or as in the run
+    that goes on. `minutes` replaces the recipe's steps by what fits, measured once and kept, so that a run which is
+    resumed ends like an unbroken one. `resume` says that there must be a run to go on with (True) or none (False).
+
+    Raises ValueError where something given differs from how the run began, or where there is nothing to do as asked,
+    and BlockingIOError where another process trains there.
     """
     directory = Path(directory)
     if minutes is not None:
         check_number("minutes", minutes)
+    if not isinstance(text, Text | None):
+        raise TypeError(f"text must be a Text, as text_of_files makes it, got {type(text).__name__}")
+    given = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe or {})
+    recipe = replace(SHIPPED_RECIPE, **given)
+    asked = {"minutes": minutes, "vocab_size": SHIPPED_VOCAB if vocab_size is None else vocab_size}
+    tokenizer_file, checkpoint = directory / "tokenizer.json", directory / "training.safetensors"
+    if resume and not directory.is_dir():
+        raise ValueError(f"no run was cut off in {directory}: without resume a new one starts there")
+    directory.mkdir(parents=True, exist_ok=True)
+    with alone_in(directory):
+        check_place(directory, resume)
+        fresh = not checkpoint.exists()
+        if not fresh:
+            check_agreement(directory, given, minutes, shape, vocab_size)
+        text = reference_text() if text is None else text
+        if fresh:  # a tokenizer left by a run that never began may be of another text
+            atomic_write(tokenizer_file, Tokenizer.train(equal_shares(text.parts), asked["vocab_size"]).save)
+        tokenizer = Tokenizer.load(tokenizer_file)
+        sources = [token_ids(tokenizer, part) for part in text.parts]
+        if fresh:
+            torch.manual_seed(recipe.seed)
+            shape = {**(SHIPPED_SHAPE if shape is None else shape), "vocab_size": len(tokenizer)}
+            trainer = Trainer(LlamaForCausalLM(shape), sources, recipe)
+            trainer.asked = asked
+            if minutes is not None:
+                trainer.recipe = replace(recipe, steps=steps_within(minutes, trainer))
+            save_checkpoint(trainer, checkpoint)
+        else:
+            trainer = load_checkpoint(checkpoint, sources)
+        run_to_end(trainer, checkpoint, progress=progress)
+        return finish(trainer, tokenizer, text, directory)
+
+
+def check_place(directory, resume):
+    """ValueError where a run is finished, and where one must have been cut off and was not, or the other way about."""
     if (directory / "training.json").exists():
         raise ValueError(f"{directory} holds a finished run: choose another directory")
-    directory.mkdir(parents=True, exist_ok=True)
-    text = reference_text() if text is None else text
-    if not isinstance(text, Text):
-        raise TypeError(f"text must be a Text, as text_of_files makes it, got {type(text).__name__}")
-    tokenizer_file, checkpoint = directory / "tokenizer.json", directory / "training.safetensors"
-    if not checkpoint.exists():  # a tokenizer left by a run that never began may be of another text
-        atomic_write(tokenizer_file, Tokenizer.train(equal_shares(text.parts), vocab_size).save)
-    tokenizer = Tokenizer.load(tokenizer_file)
-    sources = [token_ids(tokenizer, part) for part in text.parts]
-    if checkpoint.exists():
-        trainer = load_checkpoint(checkpoint, sources)
-    else:
-        torch.manual_seed(recipe.seed)
-        trainer = Trainer(LlamaForCausalLM({**shape, "vocab_size": len(tokenizer)}), sources, recipe)
-        if minutes is not None:
-            trainer.recipe = replace(recipe, steps=steps_within(minutes, trainer))
-        save_checkpoint(trainer, checkpoint)
-    run_to_end(trainer, checkpoint, progress=progress)
-    return finish(trainer, tokenizer, text, directory)
+    cut_off = (directory / "training.safetensors").exists()
+    if resume and not cut_off:
+        raise ValueError(f"no run was cut off in {directory}: without resume a new one starts there")
+    if cut_off and resume is False:
+        raise ValueError(f"{directory} holds a run that was cut off: resume it, or choose another directory")
+
+
+def check_agreement(directory, given, minutes, shape, vocab_size):
+    """ValueError where something given differs from how the run in a directory began; it names both."""
+    run = kept_run(directory / "training.safetensors")
+    began = {**run["config"], **asdict(run["recipe"]), **run["asked"]}
+    now = {**given, "vocab_size": vocab_size}
+    if minutes is not None:  # the steps follow from them
+        now |= {"steps": None, "minutes": float(minutes)}
+    now = {name: value for name, value in now.items() if value is not None}
+    if shape is not None:
+        now |= {name: value for name, value in LlamaConfig(shape).items() if name != "vocab_size"}
+    differ = [name for name in now if now[name] != began.get(name)]
+    if differ:
+        there, here = (
+            ", ".join(f"no {name}" if of.get(name) is None else f"{name} {of[name]}" for name in differ)
+            for of in (began, now)
+        )
+        raise ValueError(
+            f"{directory} holds a run with {there}, not with {here}: leave the latter out to go on with it, "
+            "or choose another directory"
+        )
 
 
 def finish(trainer: Trainer, tokenizer: Tokenizer, text: Text, directory: Path) -> dict:

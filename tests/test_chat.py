@@ -138,16 +138,16 @@ def test_a_stream_ends_before_an_end_of_the_model(words):
     (words / "generation_config.json").write_text('{"eos_token_id": [2, 5, 77777]}')
     ours = PublishedTokenizer.from_pretrained(words)
     ids = ours.encode(TEXT[0])
-    assert ours.ends == (2, 5, 77777)
+    assert ours.ends == tuple(dict.fromkeys([2, 5, 77777, ours.inner.token_to_id("<|end|>")]))
     assert "".join(ours.stream([*ids, 5, *ids])) == TEXT[0] == "".join(ours.stream(iter([*ids, 77777])))
 
 
 @pytest.mark.parametrize(
     "files, ends",
     [
-        ({"generation_config.json": {"eos_token_id": [5, 6]}, "config.json": {"eos_token_id": 7}}, (5, 6)),
-        ({"generation_config.json": {}, "config.json": {"eos_token_id": 7}}, (7,)),
-        ({"generation_config.json": {"eos_token_id": None}, "config.json": {"eos_token_id": 7}}, ()),
+        ({"generation_config.json": {"eos_token_id": [5, 6]}, "config.json": {"eos_token_id": 7}}, (5, 6, 7, 2)),
+        ({"generation_config.json": {}, "config.json": {"eos_token_id": 7}}, (7, 2)),
+        ({"generation_config.json": {"eos_token_id": None}, "config.json": {"eos_token_id": 7}}, (7, 2)),
         ({}, (2,)),  # the eos_token of tokenizer_config.json
     ],
 )

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from .files import check_dtype, find_file, read_json, shown
+from .files import UNQUANTISED, check_dtype, find_file, read_json, shown
 
 # What Hugging Face's Llama takes where a config.json says nothing.
 PUBLISHED_DEFAULTS = {
@@ -32,7 +32,7 @@ ONLY = {
     "model_type": "llama", "hidden_act": "silu", "rope_interleaved": False, "is_encoder_decoder": False,
     "sliding_window": None, "layer_types": None, "quantization_config": None, "partial_rotary_factor": 1.0,
     "add_cross_attention": False, "cross_attention_hidden_size": None, "tie_encoder_decoder": False,
-    "no_rope_layers": None, "attn_logit_softcapping": None, "final_logit_softcapping": None,
+    "no_rope_layers": None, "attn_logit_softcapping": None, "final_logit_softcapping": None, "quantization": None,
 }  # fmt: skip
 ROPE_FIELDS = {"rope_theta", "rope_scaling", "rope_parameters", "original_max_position_embeddings"}
 # Fields that are floats here, although a file may write them as whole numbers.
@@ -41,7 +41,11 @@ FLOATS = {
     "low_freq_factor", "high_freq_factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
     "truncate",
 }  # fmt: skip
-REFUSED = {"dynamic": "its wavelengths change as the text grows, so that keys in the cache become wrong"}
+REFUSED = {
+    "dynamic": "its wavelengths change as the text grows beyond max_position_embeddings, so that keys in the cache "
+    "become wrong (up to there it changes nothing: remove the entry to read the model for such texts)"
+}  # fmt: skip
+ZERO_IS_DEFAULT = {"beta_fast", "beta_slow", "mscale", "mscale_all_dim"}  # numbers of yarn
 SPECIAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}  # and what omitting them means
 
 
@@ -52,12 +56,26 @@ def known_fields(published: Mapping, known: Collection[str]) -> tuple[dict, dict
     """
     given = {name: value for name, value in published.items() if value is not None}
     for name, value in given.items():
-        if name in ONLY and value != ONLY[name]:
+        if name in ONLY and value != ONLY[name] and not means_the_same(name, value):
             needed = "absent" if ONLY[name] is None else repr(ONLY[name])
-            raise ValueError(f"{name} must be {needed}, got {shown(value)}: it changes what this package computes")
+            told = "it changes what this package computes"
+            if name.startswith("quantization"):
+                method = value.get("quant_method") if isinstance(value, Mapping) else None
+                by = shown(method) if method else "MLX" if name == "quantization" else "an unknown method"
+                told = f"the weights are quantised by {by}; {UNQUANTISED}"
+            raise ValueError(f"{name} must be {needed}, got {shown(value)}: {told}")
     warn_of_unknown("config.json", given, HARMLESS | ONLY.keys() | ROPE_FIELDS | set(known))
     kept = {name: as_read(name, value) for name, value in given.items() if name in known}
     return kept, {name: value for name, value in given.items() if name not in known}
+
+
+def means_the_same(name, value):
+    """Whether another value of a field of `ONLY` changes nothing: a second name of silu, layers of full attention."""
+    if ONLY[name] is None and value in ([], {}):
+        return True
+    if name == "layer_types":
+        return isinstance(value, list) and all(kind == "full_attention" for kind in value)
+    return name == "hidden_act" and value == "swish"
 
 
 def as_read(name, value):
@@ -86,18 +104,29 @@ def rope_fields(given: Mapping, kinds: Collection[str]) -> dict:
     for entry in (scaling, parameters):
         if not isinstance(entry, dict | None):
             raise ValueError(f"rope_scaling and rope_parameters must be objects in braces, got {shown(entry)}")
-    if scaling and parameters and any(parameters.get(name, value) != value for name, value in scaling.items()):
+    outside = {"rope_theta": given.get("rope_theta", 10000.0)}
+    rope, other = (outside | one_spelling(entry or {}) for entry in (scaling or parameters, parameters))
+    if scaling and parameters and rope != other:
         raise ValueError(f"rope_scaling and rope_parameters disagree, remove one of them: {scaling}, {parameters}")
-    rope = {"rope_theta": given.get("rope_theta", 10000.0), **(parameters or {}), **(scaling or {})}
-    new, old = rope.pop("rope_type", None), rope.pop("type", None)
-    rope["rope_type"] = kind = new or old or "default"
+    kind = rope["rope_type"]
     if not isinstance(kind, str) or kind not in kinds:
         why = REFUSED.get(kind, "this package does not compute it") if isinstance(kind, str) else "it is no name"
         known = ", ".join(kinds)
         raise ValueError(f"rope_scaling of type {shown(kind)} is not supported, because {why}; {known} are")
+    nested = [name for name, value in rope.items() if isinstance(value, dict)]
+    if nested:
+        told = "all layers of this Llama turn alike, write its fields without that name"
+        raise ValueError(f"rope_parameters must be one entry for all layers, got one for {shown(nested[0])}: {told}")
     if rope.pop("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError("partial_rotary_factor must be 1.0: this package turns all pairs of a head")
     return rope
+
+
+def one_spelling(entry):
+    """A rope entry, its kind under `rope_type`, without what says nothing: null, or 0 where that means the default."""
+    given = {name: value for name, value in entry.items() if value is not None and name not in ("type", "rope_type")}
+    kept = {name: value for name, value in given.items() if value != 0 or name not in ZERO_IS_DEFAULT}
+    return {**kept, "rope_type": entry.get("rope_type") or entry.get("type") or "default"}
 
 
 def published_dtype(fields):
@@ -109,15 +138,28 @@ def published_dtype(fields):
 
 
 def special_ids(directory: Path, fields: Mapping) -> dict[str, int | list[int] | None]:
-    """The ids that begin, end and fill a text, from generation_config.json or else config.json."""
+    """The ids that begin, end and fill a text, from generation_config.json or else config.json.
+
+    Every id that either of them names as an end is one. A null names nothing, and nor does the -1 of some conversions.
+    """
     path = find_file(directory, "generation_config.json", needed=False)
-    preferred = {} if path is None else read_json(path)
-    found = {name: preferred.get(name, fields.get(name, usual)) for name, usual in SPECIAL_IDS.items()}
-    for name, ids in found.items():
-        for one in ids if isinstance(ids, list) else [ids]:
-            if one is not None:
+    sources = ({} if path is None else read_json(path), fields)
+    found = {}
+    for name, usual in SPECIAL_IDS.items():
+        given = [source[name] for source in sources if source.get(name) not in (None, -1)]
+        for ids in given:
+            for one in ids if isinstance(ids, list) else [ids]:
                 check_id(f"{name} in {directory}", one)
+        found[name] = given[0] if given else None if name in fields else usual
+        if name == "eos_token_id" and len(given) == 2:
+            found[name] = joined(*given)
     return found
+
+
+def joined(one, other):
+    """The ids of both, each an id or a list of ids; the first as it is where the other adds nothing."""
+    ids, more = (given if isinstance(given, list) else [given] for given in (one, other))
+    return one if set(more) <= set(ids) else list(dict.fromkeys([*ids, *more]))
 
 
 def check_id(name, value):
@@ -135,4 +177,20 @@ def published_config(model):
     """The config.json of a model, in the fields and the spelling that every library reads."""
     kind = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu"}
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    return {**kind, **dict(model.config), **ids_of(model), "torch_dtype": dtype}
+    fields = {**kind, **dict(model.config), **ids_of(model), "torch_dtype": dtype}
+    pad = fields["pad_token_id"]
+    if isinstance(pad, int) and pad >= model.config.vocab_size:  # no row of the table: nothing uses it
+        fields["pad_token_id"] = None
+    return fields
+
+
+def generation_fields(directory: Path) -> dict:
+    """What generation_config.json says, to be kept and written again; {} where there is none."""
+    path = find_file(directory, "generation_config.json", needed=False)
+    return {} if path is None else read_json(path)
+
+
+def published_generation(model):
+    """The generation_config.json of a model: what its own said when it was read, with the special ids it has now."""
+    read = {name: value for name, value in getattr(model, "generation_config", {}).items() if name not in SPECIAL_IDS}
+    return {**read, **{name: value for name, value in ids_of(model).items() if value is not None}}

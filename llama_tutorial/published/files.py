@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -30,15 +31,63 @@ def find_file(directory: Path, name: str, needed: bool = True) -> Path | None:
         home, real = directory.resolve(), path.resolve()
     except (OSError, RuntimeError) as error:  # a link to itself
         raise ValueError(f"{path} cannot be followed: {error}") from None
-    in_cache = home.parent.name == "snapshots" and home.parents[1].name.startswith("models--")
-    if not real.is_relative_to(home.parents[2] if in_cache else home):
+    if not real.is_relative_to(repository_of(home)):
         raise ValueError(f"{path} is a link to {real}, outside the checkpoint: put a copy of the file in its place")
     if path.is_file():
+        if path.stat().st_size < 1000 and path.read_bytes().startswith(b"version https://git-lfs"):
+            told = "a pointer of Git LFS in the file's place: fetch it with `git lfs pull`"
+            raise ValueError(f"{path} is damaged, {told}")
         return path
     if needed or path.exists():
-        raise FileNotFoundError(f"no {name} in {directory}: a checkpoint's directory has one" if not path.exists()
-                                else f"{path} is not a file")
+        raise FileNotFoundError(
+            f"no {name} in {directory}: {kind_of(directory, name)}" if not path.exists() else f"{path} is not a file"
+        )
     return None
+
+
+def repository_of(home: Path) -> Path:
+    """How far links may lead: within the directory, or within its repository where it lies in the hub's own cache.
+
+    There `models--OWNER--NAME/snapshots/REVISION/` and its subfolders hold links to `models--OWNER--NAME/blobs/`.
+    """
+    for at in (home, *home.parents):
+        if at.parent.name == "snapshots" and at.parents[1].name.startswith("models--"):
+            return at.parents[1]
+    return home
+
+
+MERGE = "merge it first, with peft's merge_and_unload, and save the whole model"
+# What a directory is where a file of a checkpoint is missing, by a file that tells, and what to do then.
+TELLTALES = {
+    "adapter_*": f"it is a LoRA adapter, the changes to another model alone: {MERGE}",
+    "*.gguf": "it holds a GGUF file, which llama.cpp reads: take the safetensors from which it was made",
+    "consolidated*.safetensors": "it has Mistral's layout: take the one that transformers reads",
+    "consolidated*.pth": "it has Meta's layout, to which params.json belongs: fetch that as well",
+    "model-*-of-*.safetensors": "it has the shards without model.safetensors.index.json: fetch that as well",
+    "pytorch_model*.bin": "only pickles, which are not read: convert them with transformers",
+    "*.bin": "only pickles, which are not read: convert them with transformers",
+    "*.safetensors": "its weights have another name than model.safetensors: rename the file if they are a Llama's",
+    "*.npz": "it has MLX's layout of NumPy files: take the one that transformers reads",
+    "*.h5": "it has TensorFlow's layout: convert it with transformers",
+    "*.msgpack": "it has Flax's layout: convert it with transformers",
+    "*.onnx": "it has ONNX's layout: take the one that transformers reads",
+}  # fmt: skip
+
+
+def kind_of(directory: Path, name: str) -> str:
+    """Why a file is missing in a directory, as far as its other files tell, and the cure."""
+    if name == "tokenizer.json" and (directory / "tokenizer.model").exists():
+        return ("only tokenizer.model, which is not read: open the directory with transformers' AutoTokenizer, whose "
+                "save_pretrained writes a tokenizer.json")  # fmt: skip
+    if name == "config.json":
+        inside = [path.parent for pattern in ("*", "snapshots/*") for path in directory.glob(f"{pattern}/{name}")]
+        if (directory / "model.safetensors").exists() or (directory / "model.safetensors.index.json").exists():
+            return "the weights are there, what they mean is not: fetch it from where they come"
+        if inside:
+            return f"there is one in {max(inside, key=lambda one: (len(one.name), one.name))}: give that directory"
+    tells = TELLTALES if name in ("config.json", "model.safetensors") else {}
+    return next((told for pattern, told in tells.items() if next(directory.glob(pattern), None)),
+                "a checkpoint's directory has one")  # fmt: skip
 
 
 def read_json(path: Path, megabytes: int = 16) -> dict:
@@ -57,11 +106,12 @@ def read_json(path: Path, megabytes: int = 16) -> dict:
 
 
 class Stored(NamedTuple):
-    """Where a tensor stands and what its file's header says of it."""
+    """Where a tensor stands, what its file's header says of it, and by which name the file has it."""
 
     path: Path
     shape: tuple[int, ...]
     dtype: str
+    name: str
 
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -92,32 +142,93 @@ def read_header(path: Path) -> dict[str, Stored]:
     try:
         with safe_open(path, framework="pt") as file:
             parts = {name: file.get_slice(name) for name in file.keys()}
-            return {name: Stored(path, tuple(part.get_shape()), str(part.get_dtype())) for name, part in parts.items()}
+            return {
+                name: Stored(path, tuple(part.get_shape()), str(part.get_dtype()), name) for name, part in parts.items()
+            }
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         cure = "" if isinstance(error, OSError) else "; fetch it again"
         raise ValueError(f"{path} cannot be read as safetensors: {error}{cure}") from None
 
 
 def stored_tensors(directory: Path) -> dict[str, Stored]:
-    """What is in the safetensors files of a directory: one, or the shards that an index names."""
+    """What is in the safetensors files of a directory: one, or the shards that an index names.
+
+    The tensors have the names of a Llama with its head, in whichever spelling the files have them. Raises ValueError
+    for an adapter's and for quantised weights, with their kind; warns of an adapter beside a whole model.
+    """
     one, index = (find_file(directory, f"model.safetensors{end}", needed=False) for end in ("", ".index.json"))
-    if one is not None:
-        return read_header(one)
-    if index is None:
-        pickled = any(directory.glob("*.bin"))
-        told = ", only pickles, which are not read: convert them with transformers" if pickled else ""
-        raise FileNotFoundError(f"no model.safetensors and no model.safetensors.index.json in {directory}{told}")
+    if one is None and index is None:
+        both = "no model.safetensors and no model.safetensors.index.json"
+        raise FileNotFoundError(f"{both} in {directory}: {kind_of(directory, 'model.safetensors')}")
+    if (directory / "adapter_config.json").exists():
+        told = "its adapter is not applied, merge it if it is not merged yet"
+        warnings.warn(f"{directory} holds a whole model and a LoRA adapter: {told}", stacklevel=3)
+    return by_plain_names(read_header(one) if one is not None else read_shards(directory, index))
+
+
+def read_shards(directory: Path, index: Path) -> dict[str, Stored]:
+    """What is in the shards that an index names; ValueError where it does not tell the truth."""
     placed = read_json(index).get("weight_map")
     if not isinstance(placed, dict) or not placed:
         raise ValueError(f"{index} has no weight_map, which says in which file each tensor stands")
     found = {}
     for name in dict.fromkeys(map(str, placed.values())):
-        found |= {tensor: stored for tensor, stored in read_header(find_file(directory, name)).items()
-                  if placed.get(tensor, name) == name}
+        found |= {
+            tensor: stored
+            for tensor, stored in read_header(find_file(directory, name)).items()
+            if placed.get(tensor, name) == name
+        }
     for tensor, name in placed.items():
         if tensor not in found:
             raise ValueError(f"{index} places {shown(tensor)} in {name}, which does not hold it")
     return found
+
+
+# How the names of tensors tell what was made of the weights.
+QUANTISED = {
+    "GPTQ or AWQ": ("qweight", "qzeros", "g_idx"),
+    "bitsandbytes": ("SCB", "absmax", "quant_map", "nested_absmax", "bitsandbytes__nf4", "bitsandbytes__fp4"),
+    "compressed-tensors": ("weight_packed", "weight_zero_point"),
+    "FP8": ("weight_scale", "weight_scale_inv", "input_scale"),
+    "HQQ": ("W_q",),
+    "AQLM": ("codes", "codebooks"),
+    "MLX": ("scales",),
+}
+UNQUANTISED = "take the checkpoint from which they were made, or dequantise them with what wrote them and save that"
+ADAPTED = re.compile(r"\b(lora_\w+|base_layer|base_model|ia3_l)\b")
+WRAPPED = re.compile(r"\b(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+
+
+def by_plain_names(stored: Mapping[str, Stored]) -> dict[str, Stored]:
+    """Tensors by the names of a Llama with its head; ValueError for other kinds, and for one tensor under two names."""
+    ends = {name.rsplit(".", 1)[-1]: name for name in stored}
+    for name in stored:
+        if ADAPTED.search(name):
+            raise ValueError(f"{stored[name].path.name} holds {shown(name)} of a LoRA adapter: {MERGE}")
+    for kind, marks in QUANTISED.items():
+        for mark in marks:
+            if mark in ends:
+                raise ValueError(f"{stored[ends[mark]].path.name} holds {shown(ends[mark])}, the weights are quantised "
+                                 f"by {kind}: {UNQUANTISED}")  # fmt: skip
+    plain = {}
+    for name, found in stored.items():
+        known = plain.setdefault(plain_name(name), found)
+        if known is not found:
+            both = f"{shown(known.name)} and {shown(name)}"
+            raise ValueError(f"the files hold {both}, two names of one tensor of a Llama: remove one of them")
+    return plain
+
+
+def plain_name(name: str) -> str:
+    """A tensor's name in a Llama with its head, from that in a file.
+
+    What wrapped the model is left out (torch.compile's `_orig_mod`, data parallelism's `module`); files of the model
+    without its head lack `model.`, and some have it twice.
+    """
+    inner = re.sub(r"^(model\.)+", "", WRAPPED.sub("", name))
+    if inner.startswith("lm_head."):
+        return inner
+    return f"model.{inner}" if re.match(r"(embed_tokens|layers|norm|rotary_emb)\.", inner) else name
 
 
 def tensor_reader(stored: Mapping[str, Stored]) -> Callable[[str], Tensor]:
@@ -125,7 +236,7 @@ def tensor_reader(stored: Mapping[str, Stored]) -> Callable[[str], Tensor]:
     from safetensors import safe_open
 
     files = {path: safe_open(path, framework="pt") for path in {found.path for found in stored.values()}}
-    return lambda name: files[stored[name].path].get_tensor(name)
+    return lambda name: files[stored[name].path].get_tensor(stored[name].name)
 
 
 def open_pickle(path: Path) -> dict[str, Tensor]:

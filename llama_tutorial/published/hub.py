@@ -17,8 +17,14 @@ def locate(source: str | Path, revision: str | None = None, patterns: Iterable[s
     directory = Path(source).expanduser()
     if directory.is_dir():
         return directory
+    if directory.is_file():
+        gguf = directory.suffix == ".gguf"
+        told = "a GGUF file, take the safetensors from which it was made" if gguf else "a file, give its directory"
+        raise FileNotFoundError(f"no config.json in {source}: it is {told}{'' if gguf else f', {directory.parent}'}")
     if isinstance(source, Path) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source, re.ASCII):
+        page = re.match(r"https?://[^/]+/([\w.-]+/[\w.-]+)", str(source))
         told = 'there is no such directory, and an id of the hub is "owner/name"'
+        told = f'it is an address, and an id of the hub is "owner/name": give "{page[1]}"' if page else told
         raise FileNotFoundError(f"no config.json in {source}: {told}")
     return download(source, revision, patterns)
 

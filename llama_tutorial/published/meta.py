@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .fields import as_read
-from .files import find_file, open_pickle, shown
+from .fields import as_read, warn_of_unknown
+from .files import UNQUANTISED, find_file, open_pickle, shown
 
 META_NAMES = {
     "tok_embeddings": "model.embed_tokens", "norm": "model.norm", "output": "lm_head",
@@ -17,6 +17,22 @@ META_NAMES = {
     "attention.wo": "self_attn.o_proj", "feed_forward.w1": "mlp.gate_proj", "feed_forward.w3": "mlp.up_proj",
     "feed_forward.w2": "mlp.down_proj",
 }  # fmt: skip
+
+# Fields of params.json that would change the numbers, each with what it asks for.
+PARAMS_REFUSED = {
+    "vision_chunk_size": "pictures", "vision_num_cross_attention_layers": "pictures", "vision_args": "pictures",
+    "vision_model": "pictures", "moe_args": "experts", "attention_chunk_size": "attention in chunks",
+    "nope_layer_interval": "layers without rotary embedding", "use_qk_norm": "norms of queries and keys",
+    "attn_temperature_tuning": "another temperature in long texts", "quantization_args": "quantised weights",
+    "lora_args": "an adapter beside the weights",
+}  # fmt: skip
+# Those that act, and those that change no number: the sizes of matrices are read off the files.
+PARAMS_KNOWN = frozenset(
+    """dim n_layers n_heads n_kv_heads head_dim vocab_size norm_eps rope_theta use_scaled_rope rope_scaling_factor
+    rope_high_freq_factor max_seq_len
+    multiple_of ffn_dim_multiplier ffn_exp max_batch_size vision_max_num_chunks floor_scale attn_scale
+    """.split()
+)
 
 
 def published_name(name: str) -> str:
@@ -38,19 +54,34 @@ def translate_params(params: Mapping, shapes: Mapping[str, tuple[int, ...]], sha
 
     `dim`, `n_heads` and `n_layers` are known to be whole numbers from 1 up.
 
-    `use_scaled_rope` does not say by which factor: it is 32 up to width 3072 (Llama 3.2 with 1B and 3B), else 8.
+    `use_scaled_rope` rarely says by which factor: it is then 32 up to width 3072 (Llama 3.2 with 1B and 3B), else 8.
+    Unknown fields warn. Raises ValueError for one that would change the numbers and is not supported.
     """
-    for name in ("vision_chunk_size", "moe_args", "quantization_args", "lora_args"):
-        if params.get(name) not in (None, -1):
-            raise ValueError(f"{name} must be absent, got {shown(params[name])}: this package does not compute it")
+    params = {name: value for name, value in params.items() if value is not None}  # null says nothing
+    for name, asked in PARAMS_REFUSED.items():
+        if params.get(name) and params[name] != -1:
+            cure = f"; {UNQUANTISED}" if name == "quantization_args" else ""
+            cure = "; merge it first" if name == "lora_args" else cure
+            told = f"it asks for {asked}, which this package does not compute{cure}"
+            raise ValueError(f"{name} must be absent, got {shown(params[name])}: {told}")
+    if not isinstance(params.get("use_scaled_rope", False), bool):
+        raise ValueError(f"use_scaled_rope must be true or false, got {shown(params['use_scaled_rope'])}")
+    warn_of_unknown("params.json", params, PARAMS_KNOWN | PARAMS_REFUSED.keys())
     table, gate = shapes.get("tok_embeddings.weight", ()), shapes.get("layers.0.feed_forward.w1.weight", ())
     if len(table) != 2 or len(gate) != 2:
         raise ValueError("the files hold no tok_embeddings.weight or no layers.0.feed_forward.w1.weight")
     hidden = params["dim"]
-    scaling = {"rope_type": "llama3", "factor": 32.0 if hidden <= 3072 else 8.0, "low_freq_factor": 1.0,
-               "high_freq_factor": 4.0, "original_max_position_embeddings": 8192.0}  # fmt: skip
+    words = table[0] * table[1] * shards // hidden
+    if params.get("vocab_size", -1) not in (-1, words):
+        raise ValueError(f"vocab_size is {shown(params['vocab_size'])}, the table in the files has {words} rows")
+    factors = {"factor": params.get("rope_scaling_factor", 32.0 if hidden <= 3072 else 8.0), "low_freq_factor": 1.0,
+               "high_freq_factor": params.get("rope_high_freq_factor", 4.0)}  # fmt: skip
+    scaling = {"rope_type": "llama3", **{name: as_read(name, value) for name, value in factors.items()},
+               "original_max_position_embeddings": 8192.0}  # fmt: skip
+    width = {"head_dim": params["head_dim"]} if "head_dim" in params else {}
     return {
-        "vocab_size": table[0] * table[1] * shards // hidden,
+        **width,
+        "vocab_size": words,
         "hidden_size": hidden,
         "intermediate_size": gate[0] * shards,
         "num_hidden_layers": params["n_layers"],

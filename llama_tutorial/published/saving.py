@@ -2,11 +2,16 @@
 
 import json
 import os
+import platform
 import re
 import shutil
+import signal
+import threading
+import time
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from torch import Tensor
@@ -40,22 +45,42 @@ def swapped_in(directory: Path) -> Iterator[Path]:
 
 def write_weights(weights: Mapping[str, Tensor], directory: Path, limit: int) -> None:
     """Tensors by name, in one file or in shards of at most `limit` bytes with an index."""
-    from safetensors.torch import save_file
-
     shards = in_shards(weights, limit)
     one = len(shards) == 1
     numbers = [f"-{i:05}-of-{len(shards):05}" for i in range(1, len(shards) + 1)]
     files = ["model.safetensors"] if one else [f"model{number}.safetensors" for number in numbers]
     for path, names in zip((directory / file for file in files), shards):
-        path.touch()
-        mode = path.stat().st_mode  # that of any new file: the library would keep it to its owner
-        save_file({name: weights[name].cpu().contiguous() for name in names}, path, metadata={"format": "pt"})
-        path.chmod(mode)
+        write_tensors({name: weights[name].cpu().contiguous() for name in names}, path, {"format": "pt"})
         flush(path)
     if not one:
         placed = {name: file for file, names in zip(files, shards) for name in names}
         total = {"total_size": sum(weight.nbytes for weight in weights.values())}
         write_json(directory / "model.safetensors.index.json", {"metadata": total, "weight_map": placed})
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Tensors by name, as safetensors, with the mode of any new file; OSError where the disk does not take them."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path.unlink(missing_ok=True)
+    path.touch()
+    mode = path.stat().st_mode  # the library would keep the file to its owner
+    try:
+        save_file(dict(tensors), path, metadata=dict(metadata))
+    except SafetensorError as error:
+        raise system_error(error, path) from None
+    if path.stat().st_mode != mode:
+        path.chmod(mode)
+
+
+def system_error(error: Exception, path: Path) -> Exception:
+    """The OSError that a library tells of in words of its own, such as a full disk; another error as it is."""
+    found = re.search(r"\bos error (\d+)|\bcode: (\d+)", str(error))
+    if not found:
+        return error
+    number = int(found[1] or found[2])
+    return OSError(number, os.strerror(number), str(path), number)  # the last one counts on Windows only
 
 
 def in_shards(weights: Mapping[str, Tensor], limit: int) -> list[list[str]]:
@@ -89,6 +114,100 @@ def flush(path):
     """Wait until a file is on the disk, so that no power cut leaves half of it."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Nobody else writes into a directory while the block runs; BlockingIOError, with the process, where another does.
+
+    The system lets go of the lock when a process ends, however it ends, so a lock file that a kill left behind binds
+    nobody. A disk that knows no locks is warned of.
+    """
+    path = directory / "training.lock"
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        if not locked(file):
+            with file:
+                raise BlockingIOError(
+                    f"{holder(path)} is training into {directory}: wait until it is done, or choose another directory"
+                )
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                break
+        file.close()  # whoever held it took it away in this moment
+    try:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
+    finally:
+        if os.name == "nt":  # where an open file cannot be removed
+            file.close()
+        with suppress(OSError):
+            path.unlink()
+        file.close()
+
+
+def locked(file) -> bool:
+    """Whether the lock of a file is ours now; it does not wait for another's."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(2**20)  # far from the name of the process, which others read
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        warnings.warn(
+            f"{file.name} cannot be locked ({error.strerror}): see to it that nothing else trains there", stacklevel=4
+        )
+    return True
+
+
+def holder(path):
+    """The process that a lock's file names; it may be just about to write its name."""
+    for _ in range(20):
+        with suppress(OSError):
+            if name := path.read_text(encoding="utf-8"):
+                return name
+        time.sleep(0.05)
+    return "another process"
+
+
+@contextmanager
+def signals_wait() -> Iterator[list[int]]:
+    """Ctrl-C, a polite kill or a closed terminal wait for the end of the block; a second one is obeyed at once.
+
+    Yields a list which is empty until such a signal has come, so that the block can end early. Outside the main thread,
+    which alone hears signals, nothing needs to wait. Signals that are ignored stay so.
+    """
+    heard, before = [], {}
+
+    def hear(number, _):
+        heard.append(number)
+        hear_as_before()
+
+    def hear_as_before():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None):
+                    before[number] = handler
+                    signal.signal(number, hear)
+        yield heard
+    finally:
+        hear_as_before()
+    if heard:
+        signal.raise_signal(heard[0])
 
 
 def written_anew(directory, names):

@@ -88,7 +88,11 @@ class Story(Sequence):
             module = name
 
     def __repr__(self):
-        rows = list(self._rows())
+        return self.table()
+
+    def table(self, spelt=str):
+        """The story as an aligned table; `spelt` puts each cell in the characters that its reader can show."""
+        rows = [(step, tuple(map(spelt, row))) for step, row in self._rows()]
         if not rows:
             return NOTHING
         widths = [max(map(len, column)) for column in zip(HEADS, *(row for _, row in rows))]

@@ -1,0 +1,573 @@
+"""What `train` meets in the world: other processes, a full disk, Ctrl-C, options that contradict what stands there."""
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+from llama_tutorial import LlamaForCausalLM, cli
+from llama_tutorial import training as school
+from llama_tutorial.published import saving
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals, modes and limits are another thing on Windows")
+SHAPE = {"hidden_size": 8, "intermediate_size": 13, "num_hidden_layers": 2, "num_attention_heads": 2}
+RECIPE = school.Recipe(steps=11, batch=2, context=13, dropout=0.1)
+STORY = school.Text([["the cat sat on the mat. " * 20]], ["the dog sat. " * 9], "a test")
+HOW = {"text": STORY, "recipe": RECIPE, "shape": SHAPE, "vocab_size": 270}
+WRITTEN = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "training.json"]
+
+# The command in a process of its own, with a small model; BEFORE may lay something in its way.
+CHILD = f"""
+import os, signal, sys, time
+from llama_tutorial import cli, training
+training.SHIPPED_SHAPE, training.SHIPPED_VOCAB = {SHAPE!r}, 270
+training.SHIPPED_RECIPE = training.{RECIPE!r}
+BEFORE
+cli.main(["train", *sys.argv[1:]])
+"""
+# In the middle of a step, when some weights have moved and others not.
+IN_STEP = """
+step = training.Muon.step
+def interrupted(self):
+    step(self)
+    training.count = getattr(training, "count", 0) + 1
+    if training.count == {at}:
+        {do}
+training.Muon.step = interrupted
+"""
+
+
+def started(words, before="", **how):
+    """The command, started; a Ctrl-C is heard, which is not so in a background job of a shell."""
+    hear = (lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) if os.name == "posix" else None
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", CHILD.replace("BEFORE", before), *map(str, words)]
+    return subprocess.Popen(command, **{"preexec_fn": hear, **pipes, **how})
+
+
+def ended(process):
+    """The exit status and the last line that a process said."""
+    out, err = process.communicate(timeout=120)
+    return process.returncode, (out + err).replace("\r", "\n").strip().splitlines()[-1]
+
+
+def kept(directory):
+    return len(school.kept_run(directory / "training.safetensors")["losses"])
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def contents(directory):
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+@pytest.fixture
+def prose(tmp_path):
+    """A text to learn from."""
+    (tmp_path / "prose.txt").write_text("the cat sat on the mat and the dog ran to the log. " * 30)
+    return tmp_path / "prose.txt"
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The command's own model, made small."""
+    monkeypatch.setattr(school, "SHIPPED_SHAPE", SHAPE)
+    monkeypatch.setattr(school, "SHIPPED_VOCAB", 270)
+    monkeypatch.setattr(school, "SHIPPED_RECIPE", RECIPE)
+
+
+@pytest.fixture
+def train(small, prose, capsys):
+    """`train(directory, *words)` runs the command in this process: its status and the last line on stderr."""
+
+    def run(directory, *words):
+        status = cli.run_command(["train", "--text", str(prose), "--out", str(directory), *words])
+        return status, capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
+
+    return run
+
+
+@pytest.fixture
+def cut_off(train, monkeypatch):
+    """`cut_off(directory, *words)` runs the command, with a Ctrl-C after its third step."""
+    run_to_end = school.run_to_end
+
+    def press(trainer):
+        if trainer.step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    def run(directory, *words):
+        with monkeypatch.context() as patch:
+            patch.setattr(school, "run_to_end", lambda *given, **how: run_to_end(*given, watch=press, **how))
+            return train(directory, *words)
+
+    return run
+
+
+# ------------------------------------------------------------------------------------------------ modes
+
+
+@pytest.fixture
+def umask():
+    before = os.umask(0)
+    yield os.umask
+    os.umask(before)
+
+
+@posix
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o027, 0o077], ids=oct)
+def test_files_have_the_mode_that_any_program_gives_them(mask, umask, tmp_path):
+    umask(mask)
+    school.train_directory(tmp_path / "run", **HOW)
+    trainer = school.Trainer(LlamaForCausalLM({**SHAPE, "vocab_size": 31}), [torch.arange(31)], RECIPE)
+    school.save_checkpoint(trainer, tmp_path / "checkpoint")
+    trainer.model.save_pretrained(tmp_path / "model", "2KB")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in files} == {
+        path.name: oct(0o666 & ~mask) for path in files
+    }
+    folders = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.is_dir()}
+    assert folders == {0o777 & ~mask}
+
+
+@posix
+def test_what_a_kill_left_behind_does_not_lend_its_mode(umask, tmp_path):
+    umask(0o022)
+    (tmp_path / "checkpoint.partial").write_bytes(b"half")
+    (tmp_path / "checkpoint.partial").chmod(0o600)
+    trainer = school.Trainer(LlamaForCausalLM({**SHAPE, "vocab_size": 31}), [torch.arange(31)], RECIPE)
+    school.save_checkpoint(trainer, tmp_path / "checkpoint")
+    assert names(tmp_path) == ["checkpoint"] and (tmp_path / "checkpoint").stat().st_mode & 0o777 == 0o644
+
+
+# ------------------------------------------------------------------------------------------------ a disk that is full
+
+# No file may grow beyond some bytes: to every library the system answers as it does where a disk is full.
+FULL = f"""
+import resource, sys
+from pathlib import Path
+import torch
+from llama_tutorial import LlamaForCausalLM, training
+place, model = Path(sys.argv[1]), LlamaForCausalLM({{**{SHAPE!r}, "vocab_size": 3000}})
+tokenizer = training.Tokenizer.train(["the cat sat"], 270)
+trainer = training.Trainer(model, [torch.arange(31)], training.Recipe(context=13))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+for write in (
+    lambda: model.save_pretrained(place),
+    lambda: model.save_pretrained(place, "50KB"),
+    lambda: training.write_directory(model, tokenizer, place),
+    lambda: training.save_checkpoint(trainer, place / "run"),
+):
+    try:
+        write()
+    except OSError as error:
+        print(error.errno, Path(error.filename).name)
+"""
+
+
+@posix
+def test_a_disk_that_is_full_is_an_oserror_whichever_library_wrote(tmp_path):
+    place = tmp_path / "model"
+    place.mkdir()
+    for old in ("model.safetensors", "run"):
+        (place / old).write_text("the old one")
+    done = subprocess.run([sys.executable, "-c", FULL, str(place)], capture_output=True, text=True, timeout=120)
+    wrote = ["model", "model-00001-of-00002", "model", "run"]
+    ending = [".safetensors", ".safetensors", ".safetensors.partial", ".partial"]
+    wanted = [f"{errno.EFBIG} {name}{end}" for name, end in zip(wrote, ending)]
+    assert done.stdout.splitlines() == wanted, done.stderr[-600:]
+    assert {(place / old).read_text() for old in ("model.safetensors", "run")} == {"the old one"}
+    assert not [name for name in names(place) if name.endswith(".partial")] and names(tmp_path) == ["model"]
+
+
+@posix
+def test_a_full_disk_ends_the_command_in_one_line_and_the_last_checkpoint_stays(prose, cut_off, tmp_path):
+    out = tmp_path / "run"
+    cut_off(out)
+    before = contents(out)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    status, said = ended(started(["--text", prose, "--out", out, "--resume"], limit))
+    assert status == 2 and said.startswith(f"llama-tutorial: {os.strerror(errno.EFBIG)}: {out}"), said
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize(
+    "said, number",
+    [
+        ("Error while serializing: I/O error: No space left on device (os error 28)", errno.ENOSPC),
+        ('Error while serializing: IoError(Os { code: 28, kind: StorageFull, message: "No space" })', errno.ENOSPC),
+        ("Error while serializing: I/O error: Permission denied (os error 13)", errno.EACCES),
+    ],
+)
+@posix
+def test_every_wording_of_a_system_error_becomes_it(said, number, tmp_path):
+    error = saving.system_error(RuntimeError(said), tmp_path / "x")
+    assert isinstance(error, OSError) and error.errno == number and error.filename == str(tmp_path / "x")
+    assert isinstance(error, PermissionError) == (number == errno.EACCES)
+
+
+def test_an_error_that_is_not_the_systems_stays_what_it_is(tmp_path):
+    error = RuntimeError("Error while serializing: invalid shape, os errors: 3")
+    assert saving.system_error(error, tmp_path) is error
+
+
+@pytest.mark.thorough
+@posix
+def test_a_disk_of_three_megabytes(tmp_path):
+    code = "import sys; from llama_tutorial.cli import load_voice\n"
+    code += "try: load_voice(None, 'float32', 'cpu')[0].save_pretrained(sys.argv[1] + '/m')\n"
+    code += "except OSError as error: print(error.errno)"
+    mount = f'mount -t tmpfs -o size=3m none "{tmp_path}" && exec "{sys.executable}" -c "$0" "{tmp_path}"'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", mount, code], capture_output=True, text=True)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip("nobody but root may mount a disk")
+    assert done.stdout == f"{errno.ENOSPC}\n", done.stderr
+
+
+# ------------------------------------------------------------------------------------------------ two at once
+
+
+@pytest.mark.parametrize("words", [[], ["--resume"]], ids=["anew", "resumed"])
+def test_the_second_run_into_a_directory_is_refused_with_the_first_ones_process(words, train, cut_off, tmp_path):
+    out = tmp_path / "run"
+    if words:
+        cut_off(out)
+    out.mkdir(exist_ok=True)
+    before = contents(out)
+    with saving.alone_in(out):
+        start = time.perf_counter()
+        status, said = train(out, *words)
+        assert time.perf_counter() - start < 10  # it does not wait for the other
+        assert status == 2 and f"process {os.getpid()} " in said and str(out) in said and "choose another" in said
+        assert {**before, "training.lock": (out / "training.lock").read_bytes()} == contents(out)
+    assert train(out, *words)[0] == 0 and names(out) == WRITTEN
+
+
+def test_the_second_run_in_another_thread_is_refused_too(tmp_path):
+    told = []
+
+    def second():
+        try:
+            school.train_directory(tmp_path, **HOW)
+        except BlockingIOError as error:
+            told.append(str(error))
+
+    with saving.alone_in(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(told) == 1 and "is training into" in told[0]
+
+
+@posix
+def test_what_a_killed_run_leaves_behind_binds_nobody(prose, train, tmp_path):
+    out = tmp_path / "run"
+    kill = IN_STEP.format(at=3, do="os.kill(os.getpid(), signal.SIGKILL)")
+    process = started(["--text", prose, "--out", out], kill)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL and "training.lock" in names(out) and kept(out) == 0
+    assert "cut off" in train(out)[1]
+    assert train(out, "--resume")[0] == 0 and names(out) == WRITTEN
+
+
+@posix
+def test_a_disk_that_knows_no_locks_is_warned_of(tmp_path, monkeypatch):
+    import fcntl
+
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.warns(UserWarning, match="No locks available"):
+        school.train_directory(tmp_path / "run", **HOW)
+    assert names(tmp_path / "run") == WRITTEN
+
+
+def test_a_holder_that_has_not_yet_said_its_name_is_waited_for(tmp_path):
+    lock = tmp_path / "training.lock"
+    lock.touch()
+    threading.Timer(0.2, lambda: lock.write_text("process 7 on earth")).start()
+    assert saving.holder(lock) == "process 7 on earth"
+    assert saving.holder(tmp_path / "none") == "another process"
+
+
+@pytest.mark.thorough
+@posix
+def test_of_two_runs_started_at_once_one_ends_and_one_is_refused(tmp_path):
+    words = {}
+    for name in "ab":
+        text = " ".join(f"{name}{i * 7919 % 977} and" for i in range(900))
+        (tmp_path / f"{name}.txt").write_text(text)
+        words[name] = ["--text", tmp_path / f"{name}.txt", "--out"]
+        assert ended(started([*words[name], tmp_path / f"alone_{name}"]))[0] == 0
+    for attempt in range(8):
+        out = tmp_path / f"both{attempt}"
+        processes = {name: started([*words[name], out]) for name in "ab"}
+        said = {name: ended(process) for name, process in processes.items()}
+        assert sorted(status for status, _ in said.values()) == [0, 2], said
+        first, second = sorted(said, key=lambda name: said[name][0])
+        # where the first had ended before the second looked, its run is finished
+        assert f"process {processes[first].pid} " in said[second][1] or "finished run" in said[second][1]
+        assert contents(out) == contents(tmp_path / f"alone_{first}")
+
+
+@pytest.mark.thorough
+@posix
+def test_never_are_two_inside_at_once(tmp_path):
+    code = """
+import os, sys
+from pathlib import Path
+from llama_tutorial.published.saving import alone_in
+place, inside = Path(sys.argv[1]), 0
+while inside < 300:
+    try:
+        with alone_in(place):
+            os.close(os.open(place / "inside", os.O_CREAT | os.O_EXCL))
+            os.unlink(place / "inside")
+            inside += 1
+    except BlockingIOError as error:
+        assert "process" in str(error)
+"""
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [(child.communicate(timeout=300)[1], child.returncode) for child in children] == [("", 0)] * 4
+    assert names(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------------ Ctrl-C
+
+others = [pytest.param(name, status, marks=pytest.mark.thorough) for name, status in (("SIGTERM", -15), ("SIGHUP", -1))]
+SIGNALS = [("SIGINT", 130), *others]
+
+
+@posix
+@pytest.mark.parametrize("name, status", SIGNALS)
+def test_a_signal_in_the_middle_of_a_step_waits_for_its_end_and_the_checkpoint(name, status, prose, train, tmp_path):
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    press = IN_STEP.format(at=7, do=f"os.kill(os.getpid(), signal.{name})")
+    code, said = ended(started(["--text", prose, "--out", out], press))
+    assert code == status and kept(out) == 7
+    if name == "SIGINT":
+        assert said == (
+            "llama-tutorial: stopped at step 7 of 11, which is kept: the same command with --resume goes on"
+        )
+        assert names(out) == ["tokenizer.json", "training.safetensors"]
+    assert train(out, "--resume")[0] == 0 and train(whole)[0] == 0
+    assert contents(out) == contents(whole)
+
+
+@pytest.fixture
+def press_in_step(monkeypatch):
+    """`press_in_step(times)` sends a Ctrl-C in the middle of the seventh step, after its matrices have moved."""
+    step, count = school.Muon.step, []
+
+    def press(times):
+        def interrupted(self):
+            step(self)
+            count.append(1)
+            for _ in range(times if len(count) == 7 else 0):
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(school.Muon, "step", interrupted)
+
+    return press
+
+
+def test_a_second_ctrl_c_is_obeyed_at_once(train, press_in_step, tmp_path):
+    out = tmp_path / "run"
+    press_in_step(2)
+    status, said = train(out)
+    assert status == 130 and "stopped at step 0 of 11" in said and kept(out) == 0  # the last checkpoint stands
+    assert names(out) == ["tokenizer.json", "training.safetensors"]
+
+
+def test_a_ctrl_c_that_is_ignored_stays_so(train, press_in_step, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        press_in_step(1)
+        assert train(tmp_path / "run")[0] == 0
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert names(tmp_path / "run") == WRITTEN
+
+
+@pytest.mark.parametrize(
+    "where, told",
+    [
+        ("token_ids", "stopped before the first step: nothing is kept"),
+        ("finish", "stopped at step 11 of 11, which is kept: the same command with --resume goes on"),
+    ],
+)
+def test_a_ctrl_c_before_or_after_the_steps_says_what_is_kept(where, told, train, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(school, where, lambda *_: signal.raise_signal(signal.SIGINT))
+        assert train(out) == (130, f"llama-tutorial: {told}")
+    assert train(out, *(["--resume"] if where == "finish" else []))[0] == 0
+    assert names(out) == WRITTEN
+
+
+def test_a_ctrl_c_while_watching_is_kept_too_and_the_handlers_are_put_back(tmp_path):
+    trainer = school.Trainer(LlamaForCausalLM({**SHAPE, "vocab_size": 31}), [torch.arange(31)], RECIPE)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def press(trainer):
+        if trainer.step == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        school.run_to_end(trainer, tmp_path / "run", watch=press)
+    assert trainer.step == 5 and school.load_checkpoint(tmp_path / "run", trainer.sources).losses == trainer.losses
+    with pytest.raises(ZeroDivisionError):
+        school.run_to_end(trainer, watch=lambda _: 1 / 0)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert school.run_to_end(trainer).step == 11  # and it goes on in the same process
+
+
+def test_a_run_in_a_thread_needs_no_signals(tmp_path):
+    thread = threading.Thread(target=school.train_directory, args=[tmp_path / "run"], kwargs=HOW)
+    thread.start()
+    thread.join()
+    assert names(tmp_path / "run") == WRITTEN
+
+
+@pytest.mark.thorough
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_whenever_it_is_stopped_it_goes_on_and_ends_like_an_unbroken_run(number, prose, tmp_path):
+    words = ["--text", prose, "--steps", "400", "--out"]
+    assert ended(started([*words, tmp_path / "whole"]))[0] == 0
+    out, resume, told = tmp_path / "run", [], []
+    for attempt in range(40):
+        process = started([*words, out, *resume])
+        while process.poll() is None and not (out / "training.lock").exists():
+            time.sleep(0.01)
+        time.sleep(0.05 + 0.037 * attempt)
+        process.send_signal(number)
+        status, said = ended(process)
+        if status == 0:
+            break
+        if number == signal.SIGINT:
+            found = re.search(r"stopped at step (\d+) of 400", said)
+            assert status == 130 and (found or "nothing is kept" in said), said
+            assert not found or int(found[1]) == kept(out)
+        resume = ["--resume"] if (out / "training.safetensors").exists() else []
+        told.append(kept(out) if resume else 0)
+    else:
+        assert ended(started([*words, out, *resume]))[0] == 0
+    assert told == sorted(told) and contents(out) == contents(tmp_path / "whole")
+    if number != signal.SIGKILL:
+        assert any(step % 100 for step in told)
+
+
+# ------------------------------------------------------------------------------------------------ going on
+
+
+@pytest.mark.parametrize(
+    "first, then, told",
+    [
+        ([], ["--steps", "5"], ["steps 11", "steps 5"]),
+        ([], ["--seed", "7"], ["seed 0", "seed 7"]),
+        (["--steps", "12"], ["--steps", "5", "--seed", "7"], ["steps 12, seed 0", "steps 5, seed 7"]),
+        ([], ["--minutes", "1"], ["no minutes", "minutes 1.0"]),
+        (["--minutes", "0.03"], ["--minutes", "0.04"], ["minutes 0.03", "minutes 0.04"]),
+        (["--minutes", "0.03"], ["--steps", "1"], ["steps 1"]),
+    ],
+    ids=lambda words: " ".join(words) or "as shipped",
+)
+def test_options_that_contradict_the_run_are_refused_and_named(first, then, told, train, cut_off, tmp_path):
+    assert cut_off(tmp_path / "run", *first)[0] == 130
+    before = contents(tmp_path / "run")
+    status, said = train(tmp_path / "run", "--resume", *then)
+    assert status == 2 and str(tmp_path / "run") in said and "leave the latter out" in said
+    assert all(word in said for word in told), said
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("then", [[], ["--steps", "12"], ["--seed", "3", "--steps", "12"]], ids=" ".join)
+def test_the_same_options_or_none_go_on_as_it_began(then, train, cut_off, tmp_path):
+    began = ["--steps", "12", "--seed", "3"]
+    assert cut_off(tmp_path / "run", *began)[0] == 130 and kept(tmp_path / "run") == 3
+    assert train(tmp_path / "run", "--resume", *then)[0] == 0 and train(tmp_path / "whole", *began)[0] == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_minutes_are_measured_once(train, cut_off, tmp_path, monkeypatch):
+    cut_off(tmp_path / "run", "--minutes", "0.03")
+    steps = school.kept_run(tmp_path / "run" / "training.safetensors")["recipe"].steps
+    monkeypatch.setattr(school, "steps_within", lambda *_: 1 / 0)
+    assert train(tmp_path / "run", "--minutes", "0.03", "--resume")[0] == 0
+    assert json.loads((tmp_path / "run" / "training.json").read_text())["recipe"]["steps"] == steps
+
+
+def test_another_text_is_refused(train, cut_off, prose, tmp_path):
+    cut_off(tmp_path / "run")
+    prose.write_text(prose.read_text().replace("cat", "cow"))
+    status, said = train(tmp_path / "run", "--resume")
+    assert status == 2 and "another text" in said
+
+
+@pytest.mark.parametrize("there", ["nothing", "a folder", "other files", "a finished run"])
+def test_where_no_run_was_cut_off_none_goes_on(there, train, tmp_path):
+    out = tmp_path / "run"
+    if there != "nothing":
+        out.mkdir()
+    if there == "other files":
+        (out / "tokenizer.json").write_text("theirs")
+    if there == "a finished run":
+        (out / "training.json").write_text("{}")
+    before = names(out) if out.exists() else None
+    status, said = train(out, "--resume")
+    assert status == 2 and str(out) in said
+    assert ("finished run" if there == "a finished run" else "no run was cut off") in said
+    assert (names(out) if out.exists() else None) == before
+
+
+def test_a_run_that_was_cut_off_is_not_begun_anew_unasked(train, cut_off, tmp_path):
+    cut_off(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    status, said = train(tmp_path / "run")
+    assert status == 2 and "cut off" in said and "resume" in said and contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    "changed, told",
+    [
+        ({"recipe": school.Recipe(steps=11, batch=2, context=13, dropout=0.1, lr=0.5)}, ["lr 0.01", "lr 0.5"]),
+        ({"recipe": {"dropout": 0.0}}, ["dropout 0.1", "dropout 0.0"]),
+        ({"shape": {**SHAPE, "hidden_size": 16}}, ["hidden_size 8", "hidden_size 16", "head_dim 4", "head_dim 8"]),
+        ({"shape": {**SHAPE, "rope_theta": 500.0}}, ["rope_theta 10000.0", "rope_theta 500.0"]),
+        ({"vocab_size": 300}, ["vocab_size 270", "vocab_size 300"]),
+        ({"minutes": 3}, ["no minutes", "minutes 3.0"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_what_is_given_in_python_is_held_against_the_run_as_well(changed, told, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(school, "finish", lambda *_: signal.raise_signal(signal.SIGINT))
+        school.train_directory(tmp_path, **HOW)
+    with pytest.raises(ValueError, match="leave the latter out") as refused:
+        school.train_directory(tmp_path, **{**HOW, **changed})
+    assert all(word in str(refused.value) for word in told), refused.value
+    assert school.train_directory(tmp_path, STORY)["recipe"]["steps"] == 11  # nothing given: as it began
+
+
+def test_the_mark_with_which_some_editors_begin_a_file_is_no_text(tmp_path):
+    for encoding in ("utf-8", "utf-8-sig"):
+        (tmp_path / encoding).write_text("0123456789" * 3, encoding=encoding)
+    with_mark, without = (school.text_of_files([tmp_path / encoding]) for encoding in ("utf-8-sig", "utf-8"))
+    assert (with_mark.parts, with_mark.held_out) == (without.parts, without.held_out)
