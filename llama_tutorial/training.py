@@ -353,16 +353,18 @@ def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: in
     total, done = last * tokens, trainer.step * tokens
     bar = tqdm(total=total, initial=done, unit=" tokens", unit_scale=True, file=progress, disable=progress is None)
     watch(trainer)
-    with bar, signals_wait() as stopped:
-        while trainer.step < last and not stopped:
-            loss = trainer.advance()
-            bar.set_description(f"step {trainer.step:,} of {last:,}, loss {loss:.2f}", refresh=False)
-            bar.update(tokens)
-            if checkpoint and (trainer.step % every == 0 or trainer.step == last):
-                save_checkpoint(trainer, checkpoint)
-            watch(trainer)
-        if checkpoint and stopped:
-            save_checkpoint(trainer, checkpoint)
+    with bar:
+        while trainer.step < last:  # a second time only where something else than KeyboardInterrupt came of a signal
+            with signals_wait() as stopped:
+                while trainer.step < last and not stopped:
+                    loss = trainer.advance()
+                    bar.set_description(f"step {trainer.step:,} of {last:,}, loss {loss:.2f}", refresh=False)
+                    bar.update(tokens)
+                    if checkpoint and (trainer.step % every == 0 or trainer.step == last):
+                        save_checkpoint(trainer, checkpoint)
+                    watch(trainer)
+                if checkpoint and stopped:
+                    save_checkpoint(trainer, checkpoint)
     return trainer
 
 

@@ -43,6 +43,15 @@ def interrupted(self):
         {do}
 training.Muon.step = interrupted
 """
+# Says on stdout when it has begun to step.
+SAYS_STEPS = """
+advance = training.Trainer.advance
+def told(self):
+    print("a step", flush=True)
+    training.Trainer.advance = advance
+    return advance(self)
+training.Trainer.advance = told
+"""
 
 
 def started(words, before="", **how):
@@ -56,7 +65,13 @@ def started(words, before="", **how):
 def ended(process):
     """The exit status and the last line that a process said."""
     out, err = process.communicate(timeout=120)
-    return process.returncode, (out + err).replace("\r", "\n").strip().splitlines()[-1]
+    return process.returncode, ["", *(out + err).replace("\r", "\n").strip().splitlines()][-1]
+
+
+def holds(process, directory):
+    """Whether a process has the lock of a directory."""
+    lock = directory / "training.lock"
+    return lock.exists() and f"process {process.pid} " in lock.read_text()
 
 
 def kept(directory):
@@ -402,7 +417,20 @@ def test_a_ctrl_c_that_is_ignored_stays_so(train, press_in_step, tmp_path):
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
-    assert names(tmp_path / "run") == WRITTEN
+    assert train(tmp_path / "whole")[0] == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_where_a_handler_of_ones_own_only_notes_the_signal_all_steps_are_taken(tmp_path, press_in_step):
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append(trainer.step))
+    trainer = school.Trainer(LlamaForCausalLM({**SHAPE, "vocab_size": 31}), [torch.arange(31)], RECIPE)
+    try:
+        press_in_step(1)
+        school.run_to_end(trainer, tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [7] and trainer.step == 11
 
 
 @pytest.mark.parametrize(
@@ -449,29 +477,33 @@ def test_a_run_in_a_thread_needs_no_signals(tmp_path):
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_whenever_it_is_stopped_it_goes_on_and_ends_like_an_unbroken_run(number, prose, tmp_path):
-    words = ["--text", prose, "--steps", "400", "--out"]
+    words = ["--text", prose, "--steps", "150", "--out"]
     assert ended(started([*words, tmp_path / "whole"]))[0] == 0
     out, resume, told = tmp_path / "run", [], []
-    for attempt in range(40):
-        process = started([*words, out, *resume])
-        while process.poll() is None and not (out / "training.lock").exists():
+    for attempt in range(8):
+        process = started([*words, out, *resume], "" if attempt == 0 else SAYS_STEPS)
+        while process.poll() is None and not holds(process, out):
             time.sleep(0.01)
-        time.sleep(0.05 + 0.037 * attempt)
+        if attempt:  # the first one hears it before it steps
+            process.stdout.readline()
+        time.sleep(0.02 + 0.037 * attempt)
         process.send_signal(number)
-        status, said = ended(process)
-        if status == 0:
+        said = ended(process)[1]
+        if (out / "training.json").exists():
             break
         if number == signal.SIGINT:
-            found = re.search(r"stopped at step (\d+) of 400", said)
-            assert status == 130 and (found or "nothing is kept" in said), said
+            found = re.search(r"stopped at step (\d+) of 150", said)
+            assert process.returncode == 130 and (found or "nothing is kept" in said), said
             assert not found or int(found[1]) == kept(out)
         resume = ["--resume"] if (out / "training.safetensors").exists() else []
         told.append(kept(out) if resume else 0)
     else:
         assert ended(started([*words, out, *resume]))[0] == 0
+    (out / "training.lock").unlink(missing_ok=True)  # a kill after the last file leaves it
+    (out / "training.safetensors").unlink(missing_ok=True)
     assert told == sorted(told) and contents(out) == contents(tmp_path / "whole")
     if number != signal.SIGKILL:
-        assert any(step % 100 for step in told)
+        assert any(step % 100 for step in told), told
 
 
 # ------------------------------------------------------------------------------------------------ going on
