@@ -67,6 +67,7 @@ def attend(
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
     if mask is None and q.shape[2] > 1:
         mask = causal_mask(q.shape[2], k.shape[2], device=q.device)
+    mask = mask if mask is None else torch.atleast_2d(mask)  # the kernel reads no mask of keys alone
     half = q.dtype in (torch.bfloat16, torch.float16)
     if half and q.shape[2] == 1 and _for_all_heads(mask):
         return attend_with_one_query(q, k, v, mask)

@@ -348,6 +348,12 @@ def test_the_planted_mistakes_are_the_ones_that_probes_are_tried_on():
     assert verdict("mended_attend", {"mended_attend": lambda q, k, v: v}).startswith("mended_attend differs")
 
 
+def test_a_verdict_begins_with_a_capital_unless_it_begins_with_the_answers_own_name():
+    wrong = exercises.report_on(lambda q, k, v: v, "mended_attend")
+    assert wrong.diagnosis.startswith("mended_attend differs") and wrong.diagnosis.endswith(".")
+    assert exercises.report_on(3, "slowest_turn").diagnosis[:1].isupper()
+
+
 # ------------------------------------------------------------------------------------------------ the notebooks
 
 

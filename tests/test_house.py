@@ -182,6 +182,9 @@ def test_a_lesson_from_text_keeps_what_did_not_change(tmp_path):
     authoring.from_text(text, path)
     after = json.loads(path.read_text())
     assert after["metadata"]["nbdev"] == {"default_exp": "one"}
+    text.write_text(text.read_text().replace(' nbdev={"default_exp": "one"}', ""))  # as jupytext writes a notebook out
+    authoring.from_text(text, path)
+    assert json.loads(path.read_text())["metadata"]["nbdev"] == {"default_exp": "one"}
     assert [cell["id"] for cell in before["cells"]] == [after["cells"][i]["id"] for i in (0, 1, 3)]
     assert len({cell["id"] for cell in after["cells"]}) == 4
     assert after["cells"][3]["outputs"][0]["name"] == "stderr" and after["cells"][1]["outputs"] == []

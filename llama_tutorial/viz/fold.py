@@ -12,8 +12,8 @@ SUMMARY = '<summary style="display:block;cursor:pointer;color:#3b76b3">▸ {}</s
 
 
 def fold(summary, *contents):
-    """Display `summary` as a line that opens: beneath it figures, and texts as they would be printed."""
-    parts = [Picture(each) if hasattr(each, "savefig") else str(each) for each in contents]
+    """Display `summary` as a line that opens: beneath it figures, narrations, and texts as they would be printed."""
+    parts = [Picture(each) if hasattr(each, "savefig") else each for each in contents]
     _display(Page(_details(summary, "".join(_html(part) for part in parts)), "\n".join(map(str, [summary, *parts]))))
 
 
@@ -69,5 +69,5 @@ def _details(summary, inner):
 
 
 def _html(part):
-    """A Picture, or text as it would be printed."""
-    return part._repr_html_() if isinstance(part, Picture) else f"<pre>{html.escape(part)}</pre>"
+    """What shows itself as HTML, such as a Picture or a narration, or text as it would be printed."""
+    return part._repr_html_() if hasattr(part, "_repr_html_") else f"<pre>{html.escape(str(part))}</pre>"
