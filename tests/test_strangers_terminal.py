@@ -13,8 +13,10 @@ import pytest
 import torch
 import transformers
 
-from llama_tutorial import checkpoint, cli, training
+from llama_tutorial import checkpoint, cli, terminal, training
 from llama_tutorial.classroom.exercises import by_name, solution
+from llama_tutorial.commands import narrating, talking
+from llama_tutorial.terminal import reading
 
 MARK = b"\xef\xbb\xbf"  # with which some files of UTF-8 begin
 NARROW = ["cp1252", "cp850", "ascii", "cp437", "cp932", "gbk", "koi8-r", "latin-1"]
@@ -125,12 +127,12 @@ def test_a_solution_is_the_same_program_in_ascii():
     ("日 😀 \ufffd", r"\u65e5 \U0001f600 ?"), ("\ud800", r"\ud800"), ("नि", r"\u0928\u093f"),
 ])  # fmt: skip
 def test_what_is_nearest(text, wanted):
-    cli.never_fail()
+    terminal.never_fail()
     assert text.encode("ascii", "llama-tutorial.nearest").decode() == wanted
 
 
 def test_no_character_fails_and_what_can_be_written_stays():
-    cli.never_fail()
+    terminal.never_fail()
     every = [chr(i) for i in (*range(0x3000), *range(0xA000, 0xA100), *range(0xD7F0, 0xE010), *range(0xF900, 0x10000))]
     for encoding in NARROW:
         for character in every:
@@ -177,14 +179,14 @@ def test_a_prompt_from_stdin_is_that_prompt(run, words, stdin):
 def test_what_a_pipe_hands_in(monkeypatch, stdin, locale, wanted):
     monkeypatch.setenv("PYTHONIOENCODING", locale)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), locale))
-    assert cli.prompt_from_stdin("-") == wanted
+    assert talking.prompt_from_stdin("-") == wanted
 
 
 def test_on_windows_the_locale_does_not_name_the_encoding_of_a_pipe(monkeypatch):
     """A pipe there is of another encoding than the locale says, and read by it é would become a comma."""
-    monkeypatch.setattr(cli, "os", SimpleNamespace(name="nt", environ={}))
+    monkeypatch.setattr(reading, "os", SimpleNamespace(name="nt", environ={}))
     with pytest.raises(ValueError, match="the prompt on stdin must be UTF-8, got byte 0x82 at 0: save it as UTF-8"):
-        cli.decoded("é".encode("cp850"), "the prompt on stdin", "cp1252")
+        reading.decoded("é".encode("cp850"), "the prompt on stdin", "cp1252")
 
 
 @pytest.mark.parametrize("stdin, told", [
@@ -209,23 +211,23 @@ def test_who_sits_at_the_keyboard_is_told_of_the_prompt(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", typed)
     assert cli.run_command(["generate"]) == 2
     assert "generate needs a prompt: give one" in capsys.readouterr().err
-    assert cli.prompt_from_stdin("-") == "The"
+    assert talking.prompt_from_stdin("-") == "The"
 
 
 @pytest.mark.parametrize("stdin", [None, io.StringIO()])
 def test_no_stdin_at_all_is_an_empty_one(monkeypatch, capsys, stdin):
     monkeypatch.setattr(sys, "stdin", stdin)
-    assert cli.run_command(["generate"]) == 2 and cli.read_line() == ""
+    assert cli.run_command(["generate"]) == 2 and terminal.read_line() == ""
     assert "there is no prompt on stdin" in capsys.readouterr().err
 
 
 def test_messages_from_a_pipe_come_line_by_line(monkeypatch):
     stdin = MARK + "The for\r\nnaïve\n".encode() + "naïve".encode("latin-1")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
-    assert [cli.read_line(), cli.read_line()] == ["The for", "naïve"]
+    assert [terminal.read_line(), terminal.read_line()] == ["The for", "naïve"]
     with pytest.raises(ValueError, match="a message on stdin must be UTF-8, got byte 0xef at 2"):
-        cli.read_line()
-    assert cli.read_line() == ""
+        terminal.read_line()
+    assert terminal.read_line() == ""
 
 
 def test_the_mark_of_a_file_is_not_learnt(run, tmp_path, monkeypatch):
@@ -253,8 +255,8 @@ def test_a_device_that_is_not_there_is_one_line(name, capsys, recwarn):
 def test_the_cpu_by_its_number_is_the_cpu(run):
     words = ["generate", "The for", "--max-new-tokens", "6", "--temperature", "0", "--device"]
     assert run(*words, "cpu:0") == run(*words, "cpu")
-    assert cli.load_voice(None, None, "cpu:0")[0].lm_head.weight.dtype == torch.float32
-    assert cli.device_of(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert talking.load_voice(None, None, "cpu:0")[0].lm_head.weight.dtype == torch.float32
+    assert talking.device_of(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 # ------------------------------------------------------------------------------------------------- published configs
@@ -283,7 +285,7 @@ def test_a_published_config_is_what_from_pretrained_makes_of_it(name, spelling, 
     text = json.dumps(theirs.to_dict() if spelling == "transformers 5" else {"model_type": "llama", **fields})
     path = tmp_path / "config.json"
     path.write_bytes(text.encode({"with a mark": "utf-8-sig", "UTF-16": "utf-16"}.get(spelling, "utf-8")))
-    found = cli.published_shape(path)
+    found = narrating.published_shape(path)
     assert found == checkpoint.read_config(tmp_path)[1]
     for field in """vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads mlp_bias rms_norm_eps
                     num_key_value_heads max_position_embeddings attention_bias tie_word_embeddings""".split():
