@@ -96,7 +96,8 @@ def translate_config(published: Mapping) -> LlamaConfig:
 def translate_rope(given: Mapping) -> tuple[float, dict | None]:
     """Base and scaling of the rotary embedding, from the fields of a config.json in any spelling.
 
-    Where a length of training is needed and not given, it is `max_position_embeddings`.
+    Where a length of training is needed and not given, it is `max_position_embeddings`. With `dynamic` scaling it must
+    be that, because libraries let the scaling begin there, whatever the entry says.
     """
     rope, original = rope_fields(given, SCALINGS), "original_max_position_embeddings"
     kind = rope.pop("rope_type")
@@ -109,6 +110,11 @@ def translate_rope(given: Mapping) -> tuple[float, dict | None]:
     if kind == "yarn" and rope.get("factor") is None:
         check_number("max_position_embeddings", longest), check_number("the length of training", length)
         rope["factor"] = longest / length
+    if kind == "dynamic" and length != longest:
+        raise ValueError(
+            f"{original} must be absent or max_position_embeddings = {longest} with dynamic scaling, "
+            f"got {length!r:.40}: remove it to read the model as other libraries do, or make the two equal"
+        )
     warn_of_unknown("rope_scaling", rope, {*takes, original, "factor", "finetuned"})
     numbers = {name: as_read(name, value) for name, value in rope.items() if name in takes and value is not None}
     check_scaling({"rope_type": kind, **numbers})

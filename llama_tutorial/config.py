@@ -33,7 +33,7 @@ class LlamaConfig(Fields):
     num_attention_heads: int = 9  # heads that ask (queries)
     num_key_value_heads: int = 3  # heads that answer (keys and values), shared by groups of queries
     head_dim: int = 64  # numbers per head
-    max_position_embeddings: int = 2048  # the length it was trained on; longer input is not refused
+    max_position_embeddings: int = 2048  # the length it was trained on; only `dynamic` scaling refuses longer input
     rms_norm_eps: float = 1e-5  # keeps a vector of zeros from dividing by zero
     rope_theta: float = 10000.0  # base of the rotary wavelengths
     rope_scaling: dict | None = None  # how the wavelengths are stretched; None leaves them

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .causal_lm import LlamaForCausalLM
 from .config import LlamaConfig
-from .doors import believed, check_attention_mask, check_ids, check_number
+from .doors import believed, check_attention_mask, check_ids, check_number, check_room
 from .kv_cache import make_cache
 from .sampling import check_logits, check_sampling, draw
 from .tokenizer import Tokenizer
@@ -166,11 +166,13 @@ def stream(
     Rows of different lengths are padded on the left, with False or 0 in `attention_mask`. With `use_cache=False` the
     whole text is read anew for every token, which gives the same tokens, slowly. `seed` fixes the draws; None draws
     from PyTorch's global generator. Raises, at once, TypeError or ValueError as `sample` and the model do, and
-    ValueError for a negative `max_new_tokens`, an impossible seed or padding on the right.
+    ValueError for a negative `max_new_tokens`, an impossible seed, padding on the right, or, with `dynamic` scaling,
+    more new tokens than fit into `max_position_embeddings` with the prompt.
     """
     check_sampling(temperature, top_k, top_p)
     check_length(max_new_tokens, seed)
     check_prompt(model, input_ids, attention_mask)
+    check_room(model.config, input_ids, attention_mask, max_new_tokens)
     generator = None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
     choose = partial(draw, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
     return write_on(model, input_ids, max_new_tokens, choose, attention_mask, use_cache)

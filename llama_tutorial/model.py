@@ -55,7 +55,8 @@ class LlamaModel(nn.Module):
     `attention_mask` (batch, past + seq), bool or 0/1, is False at padding; `positions` (seq) or (batch, seq) replace
     the ones that follow from it; `cache` (lesson 11) is a list with one cache per layer, whose length is the past.
     Raises TypeError for ids that are not integers and ValueError for a wrong rank, an empty sequence, an id outside
-    the vocabulary, or a mask, positions or cache that do not fit. Source: Touvron et al. 2023.
+    the vocabulary, a mask, positions or cache that do not fit, or, with `dynamic` scaling, a text of more than
+    `max_position_embeddings` tokens. Source: Touvron et al. 2023.
     """
 
     def __init__(self, config: LlamaConfig | Mapping):

@@ -7,7 +7,7 @@ Each pair of numbers is a clock hand, turned by the token's position, so that a 
 
 __all__ = [
     "Rotation", "SCALINGS", "rotate", "Prepared", "slow_all_hands", "slow_the_slow_hands", "yarn",
-    "slowed_hands", "grown", "check_scaling", "tokens_per_radian", "rotary_frequencies",
+    "slowed_hands", "grown", "dynamic", "check_scaling", "tokens_per_radian", "rotary_frequencies",
     "LlamaRotaryEmbedding",
 ]
 
@@ -130,18 +130,26 @@ def grown(factor: float, mscale: float = 1.0) -> float:
     return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0
 
 
+def dynamic(inv_freq: Float[Tensor, " pair"], factor: float) -> Float[Tensor, " pair"]:
+    """Dynamic scaling within the training length: every hand stays. Source: Peng et al. 2023, section 3.3.
+
+    Beyond it, all hands would slow anew with every token, by `factor` and the text's length, and keys in a
+    cache would not fit: `LlamaModel` refuses a text longer than `max_position_embeddings`. Alone, rotary
+    embedding and attention know no such length, and turn every position as without scaling.
+    """
+    return inv_freq
+
+
 # How the hands are slowed for text longer than the training text, by the name that published files give it.
 SCALINGS = {
-    "default": lambda inv_freq: inv_freq, "linear": slow_all_hands, "llama3": slow_the_slow_hands, "yarn": yarn,
+    "default": lambda inv_freq: inv_freq, "dynamic": dynamic, "linear": slow_all_hands,
+    "llama3": slow_the_slow_hands, "yarn": yarn,
 }  # fmt: skip
 
 
 def check_scaling(scaling: Mapping | None) -> tuple[str, dict[str, float]]:
     """The kind of a `rope_scaling` entry and its numbers; ValueError for unknown, missing or impossible ones."""
-    kind, numbers = check_choice("rope_scaling", scaling, SCALINGS)
-    if kind == "llama3" and not numbers["low_freq_factor"] < numbers["high_freq_factor"]:
-        raise ValueError(f"rope_scaling needs low_freq_factor < high_freq_factor, got {numbers}")
-    return kind, numbers
+    return check_choice("rope_scaling", scaling, SCALINGS)
 
 
 def tokens_per_radian(dim: int, theta: float) -> Float[Tensor, " pair"]:

@@ -177,7 +177,8 @@ LLAMA3["original_max_position_embeddings"] = 64
     ("infinite theta", lambda: LlamaRotaryEmbedding(8, INF), "theta", "inf"),
     ("theta of text", lambda: LlamaRotaryEmbedding(8, "10000"), "theta", "'10000'"),
     ("no theta", lambda: LlamaRotaryEmbedding(8, None), "theta", "None"),
-    ("unknown kind", lambda: rotary_frequencies(8, scaling={"rope_type": "dynamic"}), "dynamic", "llama3"),
+    ("unknown kind", lambda: rotary_frequencies(8, scaling={"rope_type": "longrope"}), "longrope", "llama3"),
+    ("dynamic without a factor", lambda: rotary_frequencies(8, scaling={"rope_type": "dynamic"}), "dynamic", "factor"),
     ("yarn waits", lambda: rotary_frequencies(8, scaling={"rope_type": "yarn", "factor": 4.0}), "yarn"),
     ("kind that is no text", lambda: rotary_frequencies(8, scaling={"rope_type": ["linear"]}), "linear"),
     ("scaling of text", lambda: rotary_frequencies(8, scaling="linear"), "scaling", "linear"),
@@ -873,7 +874,7 @@ def change(directory, **fields):
     ("fewer layers", lambda path: change(path, num_hidden_layers=1), "layers.1"),
     ("untied without a head", lambda path: change(path, tie_word_embeddings=False), "lm_head.weight"),
     ("another architecture", lambda path: change(path, model_type="gpt2"), "model_type", "gpt2"),
-    ("an unknown scaling", lambda path: change(path, rope_scaling={"rope_type": "dynamic", "factor": 2.0}), "dynamic"),
+    ("an unknown scaling", lambda path: change(path, rope_scaling={"rope_type": "longrope"}), "longrope"),
     ("an unknown field", lambda path: change(path, sliding_window=3), "sliding_window"),
 )
 def test_a_directory_that_does_not_fit_its_config_is_refused(call, words, directory):

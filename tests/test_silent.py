@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, Shaped
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from llama_tutorial import (
     KVCache,
@@ -24,6 +25,7 @@ from llama_tutorial import (
 )
 from llama_tutorial.causal_lm import next_token_loss
 from llama_tutorial.doors import check_ids
+from llama_tutorial.generation import stream
 from llama_tutorial.kv_cache import make_cache
 from llama_tutorial.rotary import rotary_frequencies
 from llama_tutorial.sampling import sample
@@ -36,6 +38,8 @@ torch.manual_seed(0)
 MODEL, ATTENTION, ROTARY = LlamaForCausalLM(SHAPE).eval(), LlamaAttention(SHAPE), LlamaRotaryEmbedding(10)
 IDS, X, HEAD = torch.arange(10).view(2, 5), torch.randn(2, 5, 42), torch.randn(2, 5, 10)
 Q = torch.randn(2, 6, 5, 10)
+DYNAMIC = LlamaForCausalLM({**SHAPE, "max_position_embeddings": 4,
+                            "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}).eval()  # fmt: skip
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}  # fmt: skip
 WHOLE = torch.ones(2, 5, dtype=torch.long)
@@ -110,6 +114,9 @@ SILENT = {
     "a rotation of one token for all": (
         lambda: Q * one(1, 10),
         lambda: ATTENTION(X, rotation=(one(1, 5), one(1, 5))), ValueError, "each part of rotation must be (5, 5)"),
+    "a text beyond the length of dynamic scaling": (
+        lambda: torch.cat([ROTARY.angles(torch.arange(4))[0], ROTARY.angles(torch.arange(4, 5) / 2)[0]]),
+        lambda: DYNAMIC(IDS[:1]), ValueError, "at most max_position_embeddings = 4 tokens"),
     # masks
     "a mask of floats": (
         lambda: F.scaled_dot_product_attention(Q, Q, Q, attn_mask=one(5, 5)),
@@ -228,6 +235,148 @@ def test_what_the_model_wrote_is_not_looked_at_again(monkeypatch):
     assert looks == []
     MODEL(IDS)
     assert len(looks) == 1
+
+
+# ------------------------------------------------------------------------------------------------ dynamic scaling
+
+ROOM = torch.arange(7)[None]
+PADDED = torch.tensor([[0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1, 1]])  # 7 columns, at most 4 tokens
+SHORT = torch.tensor([[0, 0, 0, 1, 1], [0, 0, 0, 0, 1]])  # 5 columns, at most 2 tokens
+FULL = torch.tensor([[0, 0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1, 1]])  # a row of 5 tokens
+
+
+def after(past, seq, **how):
+    """Reads `past` tokens into a cache, then `seq` more."""
+    cache = make_cache(2)
+    DYNAMIC(ROOM[:, :past], cache=cache)
+    return DYNAMIC(ROOM[:, past : past + seq], cache=cache, **how)
+
+
+# what is read, within the 4 tokens; what is refused, and the words about what was given
+REACH = {
+    "at once": (lambda: DYNAMIC(ROOM[:, :4]), lambda: DYNAMIC(ROOM[:, :5]), "got 5:"),
+    "without a head": (lambda: DYNAMIC.model(ROOM[:, :4]), lambda: DYNAMIC.model(ROOM[:, :5]), "got 5:"),
+    "one more after a cache": (lambda: after(3, 1), lambda: after(4, 1), "got 5:"),
+    "two after a cache": (lambda: after(2, 2), lambda: after(3, 2), "got 5:"),
+    "padded": (
+        lambda: DYNAMIC(ROOM.repeat(2, 1), PADDED), lambda: DYNAMIC(ROOM.repeat(2, 1), FULL), "got one at position 4"),
+    "padded, by bool": (
+        lambda: DYNAMIC(ROOM.repeat(2, 1), PADDED.bool()), lambda: DYNAMIC(ROOM.repeat(2, 1), FULL.bool()),
+        "got one at position 4"),
+    "padded, after a cache": (
+        lambda: after(3, 4, attention_mask=PADDED[:1]), lambda: after(3, 4, attention_mask=FULL[:1]),
+        "got one at position 4"),
+    "given positions": (
+        lambda: DYNAMIC(ROOM[:, :2], positions=torch.tensor([2, 3])),
+        lambda: DYNAMIC(ROOM[:, :2], positions=torch.tensor([3, 4])), "got one at position 4, counted from 0"),
+    "positions of two packed texts": (
+        lambda: DYNAMIC(ROOM, positions=torch.tensor([[0, 1, 2, 0, 1, 2, 3]])),
+        lambda: DYNAMIC(ROOM, positions=torch.tensor([[0, 1, 0, 1, 2, 3, 4]])), "got one at position 4"),
+    "generate": (
+        lambda: DYNAMIC.generate(ROOM[:, :1], 3), lambda: DYNAMIC.generate(ROOM[:, :1], 4),
+        "the prompt has 1 and leaves room for 3 more, got max_new_tokens=4:"),
+    "generate, as many as usual": (
+        lambda: DYNAMIC.generate(ROOM[:, :4], 0), lambda: DYNAMIC.generate(ROOM[:, :2]),
+        "the prompt has 2 and leaves room for 2 more, got max_new_tokens=50:"),
+    "generate without a cache": (
+        lambda: DYNAMIC.generate(ROOM[:, :3], 1, use_cache=False),
+        lambda: DYNAMIC.generate(ROOM[:, :3], 2, use_cache=False), "leaves room for 1 more, got max_new_tokens=2:"),
+    "generate after too long a prompt": (
+        lambda: DYNAMIC.generate(ROOM[:, :4], 0), lambda: DYNAMIC.generate(ROOM, 1), "leaves room for 0 more"),
+    "generate, padded": (
+        lambda: DYNAMIC.generate(ROOM[:, :5].repeat(2, 1), 2, attention_mask=SHORT),
+        lambda: DYNAMIC.generate(ROOM.repeat(2, 1), 1, attention_mask=PADDED),
+        "the prompt has 4 and leaves room for 0 more"),
+    "stream": (
+        lambda: list(stream(DYNAMIC, ROOM[:, :2], 2)), lambda: stream(DYNAMIC, ROOM[:, :2], 3),
+        "leaves room for 2 more, got max_new_tokens=3:"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("door", REACH)
+def test_dynamic_scaling_reads_to_its_length_and_not_one_token_more(door, monkeypatch):
+    within, beyond, words = REACH[door]
+    within()
+    asked = []
+    look_up = DYNAMIC.model.embed_tokens.forward
+    monkeypatch.setattr(DYNAMIC.model.embed_tokens, "forward", lambda ids: asked.append(ids.shape[1]) or look_up(ids))
+    with pytest.raises(ValueError, match="a config whose rope_scaling is yarn or linear") as refused:
+        beyond()
+    assert words in str(refused.value)
+    assert asked in ([], [3], [4])  # nothing but what a cache was given before
+
+
+class Waits(TorchDispatchMode):
+    """Counts how often Python asks a tensor for its number: on a GPU each waits for all that it still computes."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def waits(call):
+    with Waits() as mode:
+        call()
+    return mode.count
+
+
+def test_where_lengths_settle_it_no_tensor_is_asked():
+    plain = LlamaForCausalLM({**SHAPE, "max_position_embeddings": 4}).eval()
+    real = torch.tensor([[0, 1, 1]])
+    for call in (
+        lambda model: model(ROOM[:, :4]),
+        lambda model: model(ROOM[:, :3], real),
+        lambda model: model(ROOM[:, :3], cache=make_cache(2)),
+        lambda model: model.generate(ROOM[:, :3], 1, attention_mask=real),
+    ):
+        assert waits(lambda: call(DYNAMIC)) == waits(lambda: call(plain)) > 0  # noqa: B023
+    assert waits(lambda: DYNAMIC(ROOM, PADDED[:1])) == waits(lambda: plain(ROOM, PADDED[:1])) + 1
+
+
+def test_a_compiled_model_refuses_it_too_and_what_it_cannot_see():
+    torch.compiler.reset()
+    model = LlamaForCausalLM({**DYNAMIC.config, "num_hidden_layers": 1})
+    graph, broken = (torch.compile(model, fullgraph=whole, backend="eager") for whole in (True, False))
+    torch.testing.assert_close(graph(ROOM[:, :4]), model(ROOM[:, :4]))
+    torch.testing.assert_close(graph(ROOM[:, :4], PADDED[:1, 3:]), model(ROOM[:, :4]))
+    far = (ROOM[:, :2], None, torch.tensor([3, 4]))
+    for given in [(ROOM[:, :5],), (ROOM, PADDED[:1]), (ROOM, FULL[:1]), far]:
+        with pytest.raises(torch._dynamo.exc.Unsupported, match="max_position_embeddings = 4 tokens"):
+            graph(*given)
+    for given in [(ROOM[:, :5],), (ROOM, FULL[:1]), far]:
+        with pytest.raises(ValueError, match="max_position_embeddings = 4 tokens"):
+            broken(*given)
+    torch.testing.assert_close(broken(ROOM, PADDED[:1]), model(ROOM, PADDED[:1]))  # runs uncompiled, and is seen
+    torch.compiler.reset()
+
+
+def test_on_the_meta_device_lengths_are_refused_and_nothing_is_asked():
+    with torch.device("meta"):
+        model, ids, far = LlamaForCausalLM(DYNAMIC.config), torch.arange(7)[None], torch.arange(9, 11)
+    assert model(ids[:, :4]).shape == (1, 4, 61) and model(ids, PADDED[:1].to("meta")).shape == (1, 7, 61)
+    assert model(ids[:, :2], positions=far).shape == (1, 2, 61)
+    with pytest.raises(ValueError, match="got 5:"):
+        model(ids[:, :5])
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_under_vmap_what_cannot_be_seen_is_refused():
+    ids, real = ROOM.expand(3, 1, 7), PADDED[:1].expand(3, 1, 7)
+    assert torch.vmap(DYNAMIC)(ids[..., :4]).shape == (3, 1, 4, 61)
+    for call in (lambda: torch.vmap(DYNAMIC)(ids[..., :5]), lambda: torch.vmap(DYNAMIC)(ids, real)):
+        with pytest.raises(ValueError, match="max_position_embeddings = 4 tokens"):
+            call()
+
+
+def test_alone_rotary_embedding_and_attention_turn_by_dynamic_scaling_as_by_none():
+    scaling = {"rope_type": "dynamic", "factor": 2.0}
+    far = torch.tensor([0, 3, 4, 5, 99999])
+    assert torch.equal(LlamaRotaryEmbedding(10, scaling=scaling)(HEAD, far), ROTARY(HEAD, far))
+    alone = LlamaAttention(DYNAMIC.config)
+    alone.load_state_dict(ATTENTION.state_dict())
+    assert torch.equal(alone(X), ATTENTION(X))
 
 
 # ------------------------------------------------------------------------------------------------ after the fact

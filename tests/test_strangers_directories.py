@@ -184,6 +184,15 @@ EQUAL = {
     "llama3 with a length outside": {"rope_parameters": LLAMA3, "original_max_position_embeddings": 32},
     "llama3 with two lengths": {"rope_parameters": LLAMA3 | {"original_max_position_embeddings": 16},
                                 "original_max_position_embeddings": 32},
+    "dynamic": {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0}},
+    "dynamic, as it was once written": {"rope_parameters": None, "rope_scaling": {"type": "dynamic", "factor": 2},
+                                        "rope_theta": 500.0},
+    "dynamic in rope_scaling by its newer name": {"rope_parameters": None,
+                                                  "rope_scaling": {"rope_type": "dynamic", "factor": 1.0}},
+    "dynamic with a base inside": {"rope_parameters": {"rope_type": "dynamic", "factor": 8.0, "rope_theta": 500.0}},
+    "dynamic with its length": {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0,
+                                                    "original_max_position_embeddings": 64},
+                                "original_max_position_embeddings": 64.0},
     "yarn without a length": {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}},
     "yarn without a length, as it was once written": {"rope_parameters": None,
                                                       "rope_scaling": {"type": "yarn", "factor": 4.0}},
@@ -217,7 +226,19 @@ REFUSED = {
     "GPTQ": ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "the weights are quantised by 'gptq'"),
     "a method without its name": ({"quantization_config": {"bits": 4}}, "the weights are quantised by an unknown"),
     "MLX": ({"quantization": {"group_size": 64, "bits": 4}}, "the weights are quantised by MLX"),
-    "dynamic": ({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "rope_parameters": None}, "remove the entry"),
+    "dynamic without a factor": ({"rope_parameters": {"rope_type": "dynamic"}}, "needs the numbers factor"),
+    "dynamic from another length on": (
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 16}},
+        "original_max_position_embeddings must be absent or max_position_embeddings = 64 with dynamic scaling, got 16",
+    ),
+    "dynamic from another length on, outside": (
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}, "original_max_position_embeddings": 128},
+        "must be absent or max_position_embeddings = 64 with dynamic scaling, got 128: remove it",
+    ),
+    "a scaling that is not computed": (
+        {"rope_parameters": {"rope_type": "longrope", "factor": 2.0}},
+        "type 'longrope' is not supported, because this package does not compute it; default, dynamic, linear, llama3,",
+    ),
 }
 
 
@@ -227,10 +248,45 @@ def test_fields_that_ask_for_something_else_name_it(case, changed):
     assert told in refusal(changed(**fields))
 
 
-def test_dynamic_without_its_entry_gives_the_same_numbers_as_the_message_says(changed):
-    wanted = theirs(changed(rope_parameters={"rope_type": "dynamic", "factor": 4.0}))
-    assert same(ours(changed(remove=["rope_parameters"])), wanted)
-    assert IDS.shape[1] <= SIZES["max_position_embeddings"]
+DYNAMIC = [
+    {"rope_parameters": None, "rope_scaling": {"type": "dynamic", "factor": 2.0}},
+    {"rope_parameters": None, "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}, "rope_theta": 500.0},
+    {"rope_parameters": {"rope_type": "dynamic", "factor": 8.0, "rope_theta": 500.0}},
+]
+
+
+@pytest.mark.parametrize("fields", DYNAMIC, ids=str)
+def test_dynamic_scaling_is_read_and_saved_as_transformers_reads_it_up_to_its_length(fields, changed, tmp_path):
+    directory, ids = changed(**fields), torch.arange(65)[None]
+    model, other = LlamaForCausalLM.from_pretrained(directory), transformers.LlamaForCausalLM.from_pretrained(directory)
+    model.save_pretrained(tmp_path / "again")
+    again = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "again")
+    with torch.inference_mode():
+        assert same(model(ids[:, :64]), other(ids[:, :64]).logits)
+        assert same(again(ids[:, :64]).logits, other(ids[:, :64]).logits)
+        torch.testing.assert_close(again(ids).logits, other(ids).logits, atol=1e-5, rtol=0)  # its factor is kept too
+        plain = LlamaForCausalLM({**model.config, "rope_scaling": None})
+        plain.load_state_dict(model.state_dict())
+        assert (plain(ids) - other(ids).logits).abs().max() > 1e-3  # what is refused would be other numbers
+        with pytest.raises(ValueError, match="at most max_position_embeddings = 64 tokens"):
+            model(ids)
+
+
+@pytest.mark.parametrize("fields", DYNAMIC, ids=str)
+@pytest.mark.parametrize("padded", [0, 3])
+def test_dynamic_scaling_writes_the_text_of_transformers_up_to_its_length(fields, padded, changed):
+    directory = changed(**fields, eos_token_id=None)
+    model, other = LlamaForCausalLM.from_pretrained(directory), transformers.LlamaForCausalLM.from_pretrained(directory)
+    ids = torch.stack([torch.arange(40), torch.arange(5, 45)])
+    real = torch.ones(2, 40, dtype=torch.long)
+    ids, real = torch.nn.functional.pad(ids, (padded, 0)), torch.nn.functional.pad(real, (padded, 0))
+    real[1, : padded + 7] = 0
+    how = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    wanted = other.generate(ids, attention_mask=real, max_new_tokens=24, **how)
+    assert wanted.shape == (2, 64 + padded)
+    assert torch.equal(model.generate(ids, 24, attention_mask=real), wanted)
+    with pytest.raises(ValueError, match="the prompt has 40 and leaves room for 24 more, got max_new_tokens=25"):
+        model.generate(ids, 25, attention_mask=real)
 
 
 @pytest.mark.parametrize("ids", [{"pad_token_id": -1}, {"pad_token_id": -1, "bos_token_id": -1, "eos_token_id": -1}])

@@ -50,7 +50,7 @@ def check_choice(name, given, functions):
     What has a default in the function's signature may be left out. ValueError for what is unknown, missing, impossible.
     """
     given = check_mapping(given, name) or {"rope_type": "default"}
-    kind = given.get("rope_type", given.get("type"))
+    kind = kind_of(given)
     if not isinstance(kind, str) or kind not in functions:
         raise ValueError(f"{name} must give its rope_type, one of {', '.join(functions)}, got {given}")
     takes = numbers_of(functions[kind])
@@ -61,7 +61,14 @@ def check_choice(name, given, functions):
     for one, value in numbers.items():
         if not isinstance(takes[one], bool):
             check_number(f"{one} of {name}", value)
+    if "low_freq_factor" in numbers and not numbers["low_freq_factor"] < numbers["high_freq_factor"]:
+        raise ValueError(f"{name} needs low_freq_factor < high_freq_factor, got {numbers}")
     return kind, numbers
+
+
+def kind_of(scaling):
+    """The kind that a scaling of the rotary frequencies names, by `rope_type` or, in older files, `type`."""
+    return scaling.get("rope_type", scaling.get("type"))
 
 
 def numbers_of(function):
@@ -143,6 +150,65 @@ def check_update(cache, k, v):
         raise TypeError(f"the cache holds {cache.k.dtype}, got {k.dtype} and {v.dtype}: use one dtype for one cache")
 
 
+# ------------------------------------------------------------------------------------- of texts under dynamic scaling
+
+
+def longest_text(config):
+    """How many tokens a text may have: `max_position_embeddings` with scaling of type "dynamic", else None, any number.
+
+    Up to there it changes nothing. Beyond, it would slow all hands anew with every token.
+    """
+    return config.max_position_embeddings if kind_of(config.rope_scaling or {}) == "dynamic" else None
+
+
+def too_long(limit, got):
+    """The error for a text beyond what dynamic scaling leaves as it is: why, what was given, what to do."""
+    return ValueError(
+        f"with rope_scaling of type 'dynamic' a text has at most max_position_embeddings = {limit} tokens, because "
+        f"a longer one changes the rotary wavelengths, and keys in a cache would keep the old ones; {got}: give a "
+        "shorter text, or a config whose rope_scaling is yarn or linear"
+    )
+
+
+def check_reach(config, tokens, attention_mask, positions):
+    """ValueError where a text of so many tokens, those in the cache included, is too long for dynamic scaling.
+
+    Values are looked at only where lengths do not settle it: in the mask of a text that is too long with its padding,
+    and in given positions. On the meta device there are none, and nothing is computed. In a compiled graph, or under
+    vmap, they cannot be seen, so what they might hide is refused.
+    """
+    limit = longest_text(config)
+    if limit is None or (positions is None and tokens <= limit):
+        return
+    if positions is None and attention_mask is None:
+        raise too_long(limit, f"got {tokens}")
+    given = attention_mask if positions is None else positions
+    if torch.compiler.is_compiling() or is_batchedtensor(given):
+        cure = "cut off columns that are padding in every row" if positions is None else "leave positions out"
+        raise too_long(limit, f"how many these are cannot be seen in torch.compile or vmap ({cure}, or call without)")
+    if given.is_meta:
+        return
+    last = real_tokens(attention_mask) - 1 if positions is None else positions.max().item()
+    if last >= limit:
+        raise too_long(limit, f"got one at position {last}, counted from 0")
+
+
+def check_room(config, input_ids, attention_mask, max_new_tokens):
+    """ValueError where a prompt and so many new tokens are too long for dynamic scaling; it says how many fit."""
+    limit, tokens = longest_text(config), input_ids.shape[1]
+    if limit is None or tokens + max_new_tokens <= limit:
+        return
+    tokens = tokens if attention_mask is None else real_tokens(attention_mask)
+    if tokens + max_new_tokens > limit:
+        room = max(limit - tokens, 0)
+        raise too_long(limit, f"the prompt has {tokens} and leaves room for {room} more, got {max_new_tokens=}")
+
+
+def real_tokens(attention_mask):
+    """How many tokens the longest row of a batch has, without its padding."""
+    return attention_mask.bool().sum(dim=-1).max().item()
+
+
 # -------------------------------------------------------------------------------------------------------------- of ids
 
 BELIEVED = ContextVar("BELIEVED", default=False)
@@ -166,21 +232,23 @@ def check_call(model, input_ids, attention_mask, positions, cache):
     if not torch.compiler.is_compiling() and BELIEVED.get():
         return
     check_ids(input_ids, model.config.vocab_size)
-    if cache is not None or attention_mask is not None or positions is not None:
-        check_beside(input_ids, attention_mask, positions, cache, len(model.layers))
+    if cache is not None or attention_mask is not None or positions is not None or model.config.rope_scaling:
+        check_beside(model, input_ids, attention_mask, positions, cache)
 
 
-def check_beside(input_ids, attention_mask, positions, cache, layers):
-    """Refuse what does not belong to these ids: a mask, positions, or caches."""
+def check_beside(model, input_ids, attention_mask, positions, cache):
+    """Refuse what does not belong to these ids: a mask, positions, or caches, or a text that is too long."""
     batch, seq = input_ids.shape
     if cache is not None:
-        check_cache(cache, layers)
+        check_cache(cache, len(model.layers))
+    tokens = seq if cache is None else len(cache[0]) + seq
     if attention_mask is not None:
-        check_attention_mask(attention_mask, (batch, seq if cache is None else len(cache[0]) + seq))
+        check_attention_mask(attention_mask, (batch, tokens))
     if positions is not None:
         check_tensor("positions", positions, "integers", (seq,), (1, seq), (batch, seq))
         if not torch.compiler.is_compiling() and not positions.is_meta and positions.min() < 0:
             raise ValueError(f"positions must not be negative, got {positions.min().item()}")
+    check_reach(model.config, tokens, attention_mask, positions)
 
 
 def check_ids(ids, vocab_size):

@@ -43,6 +43,8 @@ def explained(thing):
         try:
             result = call(*args, **kwargs)
         except TROUBLE as error:
+            if torch.compiler.is_dynamo_compiling():
+                raise  # the compiler tells the error as it came, for it cannot follow what is asked below
             refuse(type(args[0]).forward if isinstance(thing, type) else thing, args, kwargs, sentence(error))
             raise
         if isinstance(result, Tensor) and not (result.numel() and result.is_floating_point()):

@@ -41,10 +41,6 @@ FLOATS = {
     "low_freq_factor", "high_freq_factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
     "truncate",
 }  # fmt: skip
-REFUSED = {
-    "dynamic": "its wavelengths change as the text grows beyond max_position_embeddings, so that keys in the cache "
-    "become wrong (up to there it changes nothing: remove the entry to read the model for such texts)"
-}  # fmt: skip
 ZERO_IS_DEFAULT = {"beta_fast", "beta_slow", "mscale", "mscale_all_dim"}  # numbers of yarn
 SPECIAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}  # and what omitting them means
 
@@ -110,7 +106,7 @@ def rope_fields(given: Mapping, kinds: Collection[str]) -> dict:
         raise ValueError(f"rope_scaling and rope_parameters disagree, remove one of them: {scaling}, {parameters}")
     kind = rope["rope_type"]
     if not isinstance(kind, str) or kind not in kinds:
-        why = REFUSED.get(kind, "this package does not compute it") if isinstance(kind, str) else "it is no name"
+        why = "this package does not compute it" if isinstance(kind, str) else "it is no name"
         known = ", ".join(kinds)
         raise ValueError(f"rope_scaling of type {shown(kind)} is not supported, because {why}; {known} are")
     nested = [name for name, value in rope.items() if isinstance(value, dict)]
