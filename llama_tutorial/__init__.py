@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .attention import LlamaAttention
     from .causal_lm import LlamaForCausalLM
-    from .classroom.check import CheckFailed, NotWritten, check
+    from .classroom.judge.check import CheckFailed, NotWritten, check
     from .config import LlamaConfig
     from .decoder_layer import LlamaDecoderLayer
     from .generation import generate, load_shipped, talk
@@ -40,9 +40,9 @@ _HOME = {
     "generate": "generation",
     "load_shipped": "generation",
     "talk": "generation",
-    "check": "classroom.check",
-    "CheckFailed": "classroom.check",
-    "NotWritten": "classroom.check",
+    "check": "classroom.judge.check",
+    "CheckFailed": "classroom.judge.check",
+    "NotWritten": "classroom.judge.check",
     "PublishedTokenizer": "published.words",
 }
 

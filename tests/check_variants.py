@@ -168,7 +168,7 @@ class InFloat64(LlamaRotaryEmbedding):
         plain = self.theta ** (-torch.arange(0, self.dim, 2, dtype=torch.float64) / self.dim)
         exact = self.inv_freq.double() if self.scaling else plain
         angles = positions.double()[..., None] * exact
-        return angles.cos().float(), angles.sin().float()
+        return (angles.cos() * self.attention_factor).float(), (angles.sin() * self.attention_factor).float()
 
 
 @right("LlamaRotaryEmbedding")
@@ -210,7 +210,7 @@ def rope_of_self(self, x, positions=None):
 @right("LlamaRotaryEmbedding.angles")
 def outer_product(self, positions):
     angles = torch.einsum("...s,p->...sp", positions.float(), self.inv_freq)
-    return torch.cos(angles), torch.sin(angles)
+    return torch.cos(angles) * self.attention_factor, torch.sin(angles) * self.attention_factor
 
 
 # ---------------------------------------------------------------------------------------------------------- attention
@@ -223,7 +223,8 @@ def by_tril(queries, keys, device=None):
 
 @right("causal_mask")
 def by_rows(queries, keys, device=None):
-    return torch.tensor([[j <= keys - queries + i for j in range(keys)] for i in range(queries)])
+    rows = [[j <= keys - queries + i for j in range(keys)] for i in range(queries)]
+    return torch.tensor(rows, device=device)
 
 
 def _mask(q, k, mask):
@@ -236,9 +237,9 @@ def explicit_softmax(q, k, v, mask=None):
     group = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-    scores = scores.masked_fill(~_mask(q, k, mask), float("-inf"))
+    scores = scores.masked_fill(~_mask(q, k, mask), float("-inf")).float()
     weights = torch.exp(scores - scores.amax(-1, keepdim=True))
-    return weights / weights.sum(-1, keepdim=True) @ v
+    return (weights / weights.sum(-1, keepdim=True)).to(q.dtype) @ v
 
 
 @right("attend")

@@ -1,9 +1,11 @@
 """The check names every mistake of its catalogue, blames no right solution, and is not fooled by hostile code."""
 
 import html.parser
+import linecache
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -26,9 +28,12 @@ from llama_tutorial import (
     check,
 )
 from llama_tutorial.attention import attend, causal_mask
-from llama_tutorial.classroom.bugs import bug, catalogue, find
-from llama_tutorial.classroom.check import judge
-from llama_tutorial.classroom.properties import exercises
+from llama_tutorial.classroom import components
+from llama_tutorial.classroom.course import by_name
+from llama_tutorial.classroom.course.exercise import Exercise
+from llama_tutorial.classroom.judge import guard
+from llama_tutorial.classroom.judge.check import judge
+from llama_tutorial.classroom.judge.parts import Cases, Component, catalogue, find_bug, parts
 from llama_tutorial.rms_norm import rms_norm
 from llama_tutorial.rotary import rotate
 
@@ -36,6 +41,10 @@ from llama_tutorial.rotary import rotate
 SEEN_LATER = {"attention.counted_from_key_zero", "attention.is_causal_always"}
 # Mathematically the same: exp(−1e−9) is exp(0).
 TWINS = {"attention.filled_with_zero", "attention.filled_with_a_tiny_number"}
+
+
+def wrong_version(bug: str, part: str):
+    return next(wrong for mistake, wrong in parts()[part].wrong() if mistake.name == bug)
 
 
 def fails(obj, exercise=None) -> CheckFailed:
@@ -48,11 +57,11 @@ def fails(obj, exercise=None) -> CheckFailed:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", exercises())
+@pytest.mark.parametrize("name", parts())
 def test_every_mistake_is_found_and_named(name):
-    exercise, seen = exercises()[name], 0
-    for mistake, wrong in exercise.wrong():
-        report, seen = judge(wrong, exercise), seen + 1
+    part, seen = parts()[name], 0
+    for mistake, wrong in part.wrong():
+        report, seen = judge(wrong, part), seen + 1
         if name == "LlamaAttention" and mistake.name in SEEN_LATER:
             assert report.passed and any(mistake.name in note for note in report.notes), report
             continue
@@ -60,7 +69,7 @@ def test_every_mistake_is_found_and_named(name):
         assert mistake.name in report.bugs, f"{mistake.name} was not named: {report}"
         twins = {"attention.counted_from_key_zero", "attention.is_causal_always"}
         assert set(report.bugs) in ({mistake.name}, TWINS, twins), report.bugs
-        assert report.diagnosis == find(report.bug).says
+        assert report.diagnosis == find_bug(report.bug).says
     assert seen >= 4
 
 
@@ -91,17 +100,17 @@ def written(source):
 def test_there_are_enough_of_both():
     assert len(catalogue()) >= 60 and len(RIGHT) >= 30
     for name, mistake in catalogue().items():
-        assert re.fullmatch(r"(norm|rotary|attention|checkpoint)\.[a-z0-9_]+", name)
+        owner, _, own = name.partition(".")
+        assert owner in components() and re.fullmatch("[a-z0-9_]+", own) and mistake.spellings
         assert len(mistake.symptom) > 10 and mistake.says.endswith(".") and mistake.symptom.endswith(".")
-        assert mistake.spellings and all(part in exercises() for part, _ in mistake.spellings)
 
 
 # ----------------------------------------------------------------------------------------------------- a short sample
 
 
-@pytest.mark.parametrize("name", exercises())
+@pytest.mark.parametrize("name", parts())
 def test_the_lessons_own_passes(name):
-    report = check(exercises()[name].reference)
+    report = check(parts()[name].reference)
     assert report.passed and report.exercise == name
     assert all(line.held for line in report.lines) and report.lines
 
@@ -109,9 +118,9 @@ def test_the_lessons_own_passes(name):
 @pytest.mark.parametrize(
     "bug, exercise",
     [
-        ("norm.eps_outside_root", "rms_norm"),
-        ("norm.gain_ignored", "LlamaRMSNorm"),
-        ("norm.squares_in_own_dtype", "LlamaRMSNorm"),
+        ("rms_norm.eps_outside_root", "rms_norm"),
+        ("rms_norm.gain_ignored", "LlamaRMSNorm"),
+        ("rms_norm.squares_in_own_dtype", "LlamaRMSNorm"),
         ("rotary.interleaved", "rotate"),
         ("rotary.scaling_unused", "rotary_frequencies"),
         ("rotary.backwards", "LlamaRotaryEmbedding"),
@@ -127,11 +136,10 @@ def test_the_lessons_own_passes(name):
     ],
 )
 def test_a_mistake_is_named(bug, exercise):
-    wrong = next(wrong for mistake, wrong in exercises()[exercise].wrong() if mistake.name == bug)
-    error = fails(wrong, exercise)
+    error = fails(wrong_version(bug, exercise), exercise)
     assert isinstance(error, AssertionError)
     assert error.bug == bug and error.bugs == (bug,)
-    assert str(error) == find(bug).says == error.report.diagnosis
+    assert str(error) == find_bug(bug).says == error.report.diagnosis
 
 
 SAMPLE = {"by_complex_numbers", "fused", "rope", "in_float64", "ByViewAndTranspose"}
@@ -197,13 +205,125 @@ def breaks(x, rotation):
         (in_double, "rotate", "returned float64, where float32 belongs"),
         (nan_in_one_place, "attend", "56 of 168 numbers|are NaN"),
         (forgets_return, "rotate", "is a `return` missing"),
-        (breaks, "rotate", r"raised RuntimeError: .* in your line `return x @ cos"),
+        (breaks, "rotate", r"raised RuntimeError: .* in your line \d+: `return x @ cos"),
     ],
 )
 def test_what_is_not_known_is_described_and_not_guessed(wrong, exercise, told):
     error = fails(wrong, exercise)
     assert error.bug is None and error.bugs == ()
     assert re.search(told, str(error)), str(error)
+
+
+def written_in(source, name):
+    """What a cell with this source defines as `name`; its lines can be read, as a notebook's."""
+    file = f"<cell {abs(hash(source)):x}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    space = {"__name__": "__main__"}
+    exec(compile(source, file, "exec"), space)
+    return space[name]
+
+
+THE_LINE = """import math
+import torch
+from torch import nn
+from einops import rearrange, einsum
+from llama_tutorial.attention import LlamaAttention as Ours, causal_mask
+from llama_tutorial.rotary import rotate
+def scaled(scores, dim):
+    return SCALED
+class LlamaAttention(Ours):
+    def forward(self, x, rotation=None, mask=None, cache=None):
+        B, T, C = x.shape
+        q = self.q_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)
+        k = self.k_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)
+        v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)
+        if rotation is None:
+            rotation = self.rotary_emb.angles(torch.arange(T))
+        q, k = rotate(q, rotation), rotate(k, rotation)
+        group = q.shape[1] // k.shape[1]
+        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+        scores = scaled(einsum(q, k, "b h q d, b h k d -> b h q k"), self.head_dim)
+        mask = causal_mask(T, T) if mask is None else mask
+        scores = scores.masked_fill(~mask, -math.inf)
+        weights = WEIGHTS
+        mixed = weights @ v
+        return self.o_proj(MERGED)
+"""
+
+
+def attention_with(scaled="scores / math.sqrt(dim)", weights="scores.softmax(-1)", merged="mixed.transpose(1, 2).flatten(2)"):
+    source = THE_LINE.replace("SCALED", scaled).replace("WEIGHTS", weights).replace("MERGED", merged)
+    return written_in(source, "LlamaAttention")
+
+
+def test_what_no_mistake_explains_is_shown_by_its_line():
+    assert check(attention_with(), "LlamaAttention").passed
+    error = fails(attention_with(scaled="scores / (dim ** 0.5 * 1.7)"), "LlamaAttention")
+    assert error.bug is None and error.line == (8, "return scores / (dim ** 0.5 * 1.7)")
+    assert error.step == "q · k / √dim" and "line 20" in str(error) or "line 8" in str(error)
+    assert "0.5882 times what it should be" in str(error)
+    error = fails(attention_with(weights="(2 * scores).softmax(-1)"), "LlamaAttention")
+    assert error.bug is None and error.line[0] == 23 and "weights" in error.step
+    error = fails(attention_with(weights="scores.softmax(-1) * 0.5"), "LlamaAttention")
+    assert error.line[0] == 23
+    error = fails(attention_with(merged="mixed.transpose(1, 2).flip(2).flatten(2)"), "LlamaAttention")
+    assert error.bug is None and error.line[0] == 25 and error.step == "the output of o_proj"
+
+
+def test_what_goes_wrong_only_late_in_a_long_text_is_shown_by_its_line():
+    late = "torch.where(torch.arange(T)[:, None] < 100, scores, scores * 1.5).softmax(-1)"
+    error = fails(attention_with(weights=late), "LlamaAttention")
+    assert error.bug is None and error.line[0] == 23 and "weights" in error.step
+
+
+def test_the_line_is_added_to_a_mistake_that_has_a_name():
+    error = fails(attention_with(scaled="scores"), "LlamaAttention")
+    assert error.bug == "attention.no_scale" and error.step == "q · k / √dim"
+    assert "It shows first in line" in repr(error.report)
+
+
+def test_a_step_that_is_left_out_and_heals_what_follows_is_told_so():
+    class Unscaled(LlamaRMSNorm):
+        def forward(self, x):
+            wide = x.to(torch.promote_types(x.dtype, torch.float32))
+            normed = wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + self.eps)
+            return normed.to(x.dtype) * self.weight.sign()
+
+    error = fails(Unscaled, "LlamaRMSNorm")
+    assert error.step == "the gain times the normed vector" and "sign" in error.line[1]
+
+
+def test_a_right_answer_is_never_watched(monkeypatch):
+    from llama_tutorial.classroom.judge import steps
+
+    monkeypatch.setattr(steps.Watch, "__enter__", lambda self: pytest.fail("watched"))
+    assert check(LlamaRMSNorm).passed
+
+
+def test_what_cannot_be_watched_is_told_without_a_line():
+    @torch.jit.script
+    def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+        return weight * x / (x.pow(2).mean(-1, keepdim=True).sqrt() + 1.5 * eps)
+
+    error = fails(rms_norm, "rms_norm")
+    assert error.bug is None and error.line is None and str(error).startswith("Not so: ")
+
+
+@pytest.mark.parametrize(
+    "part, one, two",
+    [
+        ("rms_norm", "sum_for_mean", "gain_ignored"),
+        ("rms_norm", "no_eps", "one_plus_gain"),
+        ("attend_by_hand", "no_scale", "mask_transposed"),
+        ("LlamaAttention", "only_q_turned", "softmax_over_queries"),
+        ("LlamaRotaryEmbedding", "lost_minus", "counted_from_one"),
+    ],
+)
+def test_two_mistakes_at_once_are_both_named(part, one, two):
+    component = parts()[part].component
+    bugs = [component.bugs[f"{component.name}.{name}"] for name in (one, two)]
+    error = fails(component.version(part, *(bug.spellings[0] for bug in bugs)), part)
+    assert set(error.bugs) == {bug.name for bug in bugs} and str(error).startswith("Two mistakes at once.")
 
 
 def test_two_mistakes_at_once_are_not_called_one():
@@ -280,7 +400,10 @@ def test_a_table_kept_for_another_theta_is_found():
             return table.setdefault(key, super().angles(positions))
 
     lines = fails(Cached, "LlamaRotaryEmbedding").report.lines
-    assert [line.says for line in lines if not line.held] == ["linear scaling slows every hand by the factor"]
+    assert [line.says for line in lines if not line.held] == [
+        "linear scaling slows every hand by the factor",
+        "angles(positions) multiplies both by the module's attention factor",
+    ]
 
 
 def test_what_is_replaced_while_it_runs_is_put_back_and_told():
@@ -360,7 +483,89 @@ def test_what_is_raised_is_told(error):
         raise error
 
     told = str(fails(raises, "rotate"))
-    assert type(error).__name__ in told and "in your line `raise error`" in told and "\n" not in told
+    assert type(error).__name__ in told and re.search(r"in your line \d+: `raise error`", told) and "\n" not in told
+
+
+def test_an_endless_loop_is_ended_and_told_with_its_line(monkeypatch):
+    monkeypatch.setattr(guard, "SECONDS", 0.5)
+    source = "def rms_norm(x, weight, eps):\n    while True:\n        try:\n            x = x + 0\n        except Exception:\n            pass"
+    error = fails(written_in(source, "rms_norm"))
+    assert re.search(r"still running after 0 seconds, in your line [2-4]: `.+`\. Does a loop end\?", str(error))
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) and check(LlamaRMSNorm).passed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process maps")
+def test_an_allocation_of_twenty_gigabytes_is_refused_and_told_with_its_line():
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    source = "import torch\ndef rms_norm(x, weight, eps):\n    return torch.ones(5 * 2**30) + x"
+    told = str(fails(written_in(source, "rms_norm")))
+    assert "more memory than a check may use (4 GiB) – in your line 3: `return torch.ones(5 * 2**30) + x`" in told
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_an_input_that_is_written_to_is_told_before_all_else():
+    def turns_in_place(x, rotation):
+        turned = rotate(x.clone(), rotation)
+        return x.copy_(turned)
+
+    assert "wrote into a tensor" in str(fails(turns_in_place, "rotate")).split(".")[1]
+
+
+def test_a_function_that_prints_and_returns_nothing_is_told_so():
+    class Prints(LlamaRotaryEmbedding):
+        def forward(self, x, positions=None):
+            print(super().forward(x, positions))
+
+    assert "It returned None (is a `return` missing?)" in str(fails(Prints, "LlamaRotaryEmbedding"))
+
+
+def test_arguments_of_other_names_pass_and_are_told_and_are_not_kept(tmp_path):
+    def rms_norm(v, g, e):
+        return parts()["rms_norm"].reference(v, g, e)
+
+    folder = tmp_path / "my_llama"
+    folder.mkdir()
+    (folder / ".exercises.json").write_text("{}")
+    report = check(rms_norm, save=folder)
+    assert report.passed and "x is v, weight is g, eps is e in yours" in report.notes[0] and "eps=…" in report.notes[0]
+    assert list(folder.iterdir()) == [folder / ".exercises.json"]
+
+
+def test_a_number_may_be_a_tensor_of_one_number():
+    assert check(torch.tensor(2 * 4 / 12.5**0.5), "size_three_four").passed
+    assert "is near" in str(fails(2 * 4 / 12.5**0.5 * 1.02, "size_three_four"))
+
+
+def test_an_answer_that_replaces_a_name_is_told_and_it_is_put_back():
+    original = F.softmax
+
+    def looks_at_the_mean(norm):
+        F.softmax = None
+        return not torch.allclose(norm(torch.full((1, 8), 5.0), torch.ones(8), 1e-5), torch.ones(1, 8), atol=1e-3)
+
+    assert "softmax" in str(fails(looks_at_the_mean)) and F.softmax is original
+
+
+def test_an_answer_in_the_lessons_own_module_that_is_replaced_is_put_back():
+    import llama_tutorial.checkpoint as checkpoint
+
+    original = checkpoint.to_neighbours
+
+    def looks_at_the_mean(norm):
+        checkpoint.to_neighbours = None
+        return not torch.allclose(norm(torch.full((1, 8), 5.0), torch.ones(8), 1e-5), torch.ones(1, 8), atol=1e-3)
+
+    assert "to_neighbours" in str(fails(looks_at_the_mean)) and checkpoint.to_neighbours is original
+
+
+def test_a_mended_answer_is_judged_by_its_components_cases_and_its_mistake_named():
+    def mended_norm(x, weight, eps):
+        wide = x if x.dtype == torch.float64 else x.float()
+        return weight * (wide / ((wide * wide).mean(-1, keepdim=True).sqrt() + eps)).to(x.dtype)
+
+    assert fails(mended_norm).bug == "rms_norm.eps_outside_root"
 
 
 def test_ctrl_c_ends_the_check():
@@ -482,10 +687,10 @@ def test_a_report_as_text():
     assert lines[0] == f"✓ LlamaRMSNorm: all {len(report.lines)} properties hold."
     assert lines[1] == "  ✓ vectors are divided by their root mean square"
     assert len(lines) == 1 + len(report.lines) and report.bug is None and report.seconds < 60
-    text = repr(fails(find("attention.filled_with_zero").spellings[0][1], "attend").report)
-    assert text.startswith("✗ attend: not yet, 2 of 14 properties hold.\n  Hidden scores are filled with 0")
-    assert "Symptom: the loss is better" in text and "attention.filled_with_a_tiny_number" in text
-    assert "  ✗ equal scores share the weight among the keys so far: Up to 86% of a query's weight" in text
+    text = repr(fails(wrong_version("attention.filled_with_zero", "attend"), "attend").report)
+    assert text.startswith("✗ attend: not yet, 3 of 13 properties hold.\n  Hidden scores are filled with 0")
+    assert "Symptom: the loss is better" in text and "cannot be told apart from this: Hidden scores are filled with a tiny" in text
+    assert "  ✗ the weights are softmax(q·k / √dim), over the keys" in text
 
 
 class Parsed(html.parser.HTMLParser):
@@ -505,6 +710,25 @@ class Parsed(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    r, g, b = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def test_a_report_can_be_read_on_a_dark_page():
+    page = fails(wrong_version("rms_norm.no_eps", "rms_norm"), "rms_norm").report._repr_html_()
+    assert re.match('<div style="[^"]*background:#ffffff;color:#1c1e21', page)  # a card of its own
+    for color in set(re.findall(r"(?<!background:)(?<=color:)#[0-9a-f]{6}", page)) | {"#1c1e21"}:
+        for ground in ("#ffffff", "#fbe9eb"):
+            assert (luminance(ground) + 0.05) / (luminance(color) + 0.05) >= 4.5, color
+
+
+def test_the_page_of_a_failure_marks_the_line_in_the_learners_code():
+    page = fails(attention_with(scaled="scores / dim"), "LlamaAttention").report._repr_html_()
+    assert page.count("▸") == 1 and re.search(r"▸ +8     return scores / dim", page)
+
+
 def test_a_report_as_a_page():
     passed = Parsed(check(LlamaRMSNorm)._repr_html_())
     assert passed.open == [] and "details" in passed.tags and "img" not in passed.tags
@@ -512,7 +736,7 @@ def test_a_report_as_a_page():
 
 @pytest.mark.thorough
 def test_a_report_of_a_mistake_carries_a_picture():
-    page = fails(find("attention.filled_with_zero").spellings[0][1], "attend").report._repr_html_()
+    page = fails(wrong_version("attention.filled_with_zero", "attend"), "attend").report._repr_html_()
     failed = Parsed(page)
     assert failed.open == [] and not {"script", "style", "svg"} & failed.tags
     assert "Three heatmaps over query and key" in failed.alt and "attention.filled_with_zero" in page
@@ -541,9 +765,9 @@ check(LlamaRMSNorm)
 
 def test_a_pass_is_kept_beside_a_package_of_exercises(tmp_path, monkeypatch, capsys):
     kept = []
-    fake = types.ModuleType("llama_tutorial.classroom.keeping")
+    fake = types.ModuleType("llama_tutorial.classroom.my_llama.keeping")
     fake.keep = lambda *args: kept.append(args) or "✓ yours now stands in my_llama/rms_norm.py"
-    monkeypatch.setitem(sys.modules, "llama_tutorial.classroom.keeping", fake)
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
     folder = tmp_path / "my_llama"
     folder.mkdir()
     with pytest.raises(ValueError, match="was not made by `llama-tutorial exercises`"):
@@ -566,16 +790,56 @@ def test_what_attention_lacks_for_lesson_11_is_told_and_not_judged():
     assert report.passed and report.lines[-1].held is None and "lesson 11" in repr(report)
 
 
-def test_a_bug_has_one_name():
-    def no_eps(x, weight, eps):
-        return x
+# ------------------------------------------------------------------------------------------------- what is registered
 
-    no_eps.__module__ = "llama_tutorial.classroom.bugs.norm"
-    catalogue()
-    with pytest.raises(ValueError, match="norm.no_eps is there already"):
-        bug("rms_norm", symptom="", says="")(no_eps)
-    with pytest.raises(KeyError, match="did you mean 'norm.no_eps'"):
-        find("norm.no_epss")
+
+def test_nothing_is_half_registered():
+    assert {name: component.gaps() for name, component in components().items()} == dict.fromkeys(components(), [])
+    for name, (lesson, exercise) in by_name().items():
+        assert exercise.kind != "implement" or name.partition(".")[0] in parts(), f"{lesson} has {name}, and no part"
+
+
+def plain(function):
+    return lambda *args: guard.call(function, *args)
+
+
+def half_a_component() -> Component:
+    component, cases = Component("rms_norm"), Cases()
+    cases("it halves")(lambda norm: norm(torch.ones(1, 2), torch.ones(2), 0.0))
+    component.part(rms_norm, plain, cases)
+    component.bug("no_gain", "rms_norm", {"weight * (": "("}, step="", symptom="Nothing learns.", says="Multiply.")
+    component.exercises = (Exercise("rms_norm", "implement", "Norm.", 1, 1, 1, ("", "", "")),)
+    return component
+
+
+def test_what_is_half_registered_is_told():
+    assert half_a_component().gaps() == []
+    more = half_a_component()
+    more.exercises = (
+        *more.exercises,
+        Exercise("LlamaRMSNorm.forward", "implement", "Norm.", 1, 1, 1, ("", "", "")),
+        Exercise("how_much", "predict", "Type it.", 1, 1, 1, ("", "", "")),
+    )
+    assert more.gaps() == ["LlamaRMSNorm is an exercise and no part: nothing judges it", "how_much has no answers"]
+    fewer = half_a_component()
+    fewer.exercises, fewer.bugs = (), {}
+    assert fewer.gaps() == ["rms_norm has no mistakes", "rms_norm is a part and no exercise implements it"]
+
+
+def test_an_edit_that_no_longer_fits_the_lesson_is_refused_by_its_name():
+    component, told = half_a_component(), {"step": "", "symptom": "None.", "says": "Mend it."}
+    with pytest.raises(ValueError, match=r"rms_norm.gone in rms_norm: 'x \*\* 3' stands there 0 times"):
+        component.bug("gone", "rms_norm", {"x ** 3": "x"}, **told)
+    with pytest.raises(ValueError, match=r"rms_norm.twice in rms_norm: 'wide \* ' stands there 2 times"):
+        component.bug("twice", "rms_norm", {"wide * ": "x * "}, **told)
+    with pytest.raises(ValueError, match="rms_norm.no_gain is there already"):
+        component.bug("no_gain", "rms_norm", {"weight * (": "1 * ("}, **told)
+    with pytest.raises(ValueError, match="stands in LlamaRMSNorm, which no part of rms_norm is made of"):
+        component.bug("elsewhere", "LlamaRMSNorm", {"1e-5": "1e-6"}, **told)
+    with pytest.raises(ValueError, match="no case is called nothing_like_it"):
+        component.like("mended", "rms_norm", without=("nothing_like_it",))
+    with pytest.raises(KeyError, match="did you mean 'rms_norm.no_eps'"):
+        find_bug("rms_norm.no_epss")
 
 
 @pytest.mark.thorough

@@ -7,7 +7,10 @@ import io
 import linecache
 import os
 import random
+import signal
+import sys
 import sysconfig
+import threading
 import types
 import warnings
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -17,26 +20,40 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-PACKAGE = Path(__file__).parents[1]
+from .parts import EDITED
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+PACKAGE = Path(__file__).parents[2]
 
 
 class Fault(Exception):
     """Something found wrong that is no number: the sentence to tell the learner."""
 
 
+class Written(Fault):
+    """An input that was written to: it is told before all else, for whatever follows may follow from it."""
+
+
 # ------------------------------------------------------------------------------------------------------ one call
 
 
 def call(function, *args, **kwargs):
-    """function(*args, **kwargs) on copies of its tensors; Fault where it wrote into one of them or returned it."""
+    """function(*args, **kwargs) on copies of its tensors; Fault where it gives nothing, wrote into a tensor of the
+    caller's, or returned one as it came in."""
     given_args, given_kwargs = tree_map(_copy, (args, kwargs))
     result = function(*given_args, **given_kwargs)
     for before, after in zip(tree_leaves((args, kwargs)), tree_leaves((given_args, given_kwargs))):
-        if isinstance(before, torch.Tensor) and not _equal(before, after):
-            raise Fault(
+        if isinstance(before, torch.Tensor) and (after._version or not _equal(before, after)):
+            raise Written(
                 f"It wrote into a tensor that it was given, of shape {tuple(before.shape)}. Whoever called still needs "
                 "that tensor: make a new one (x = x * 2, not x *= 2; clone before writing into it)."
             )
+    if result is None:
+        raise Fault("It returned None (is a `return` missing?), where a tensor belongs.")
     if any(result is value for value in tree_leaves((given_args, given_kwargs)) if isinstance(value, torch.Tensor)):
         raise Fault("It returned its input, as it came in.")
     return result
@@ -51,6 +68,62 @@ def _equal(before, after):
 
 
 # ------------------------------------------------------------------------------------------------------ all calls
+
+
+SECONDS = 20.0  # what one case of a learner's code may take
+MEMORY = 4 * 2**30  # bytes that it may ask for
+
+
+class Stopped(BaseException):
+    """Ends code that runs too long; not an Exception, so that nobody's `except Exception` keeps it."""
+
+
+@contextmanager
+def limits():
+    """Ends a case that runs for more than SECONDS, and refuses more than MEMORY where the system can.
+
+    In the main thread of systems with alarm signals (not on Windows) and, for memory, on Linux. One long call inside a
+    library is ended when it comes back; on the command line the process has a limit as well.
+    """
+    if not _has_alarm():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _too_long)
+    left = signal.setitimer(signal.ITIMER_REAL, SECONDS)[0]
+    limit = _limit_memory()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, before)
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_AS, limit)
+
+
+def _has_alarm() -> bool:
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+
+
+def _too_long(number, frame):
+    raise Stopped(frame_line(frame))
+
+
+def _limit_memory():
+    """Lower what this process may map to MEMORY more than it has; returns the limits before, None where it cannot."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = pages * resource.getpagesize() + MEMORY
+        if soft != resource.RLIM_INFINITY and soft <= wanted:
+            return None
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+        return soft, hard
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def out_of_memory(error) -> bool:
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 @contextmanager
@@ -87,7 +160,12 @@ def sandbox():
 
 
 def usual(seed=0):
-    """The settings under which every case runs; returns what the case before had left changed, in words."""
+    """The settings under which every case runs; returns what the case before had left changed, in words.
+
+    A case has SECONDS from here on, where `limits` hold.
+    """
+    if _has_alarm() and signal.getsignal(signal.SIGALRM) is _too_long:
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
     changed = []
     if torch.get_default_dtype() != torch.float32:
         changed.append(f"the default dtype ({torch.get_default_dtype()})")
@@ -103,8 +181,8 @@ def usual(seed=0):
 
 # ------------------------------------------------------------------------------------------------------ other hands
 
+BY_HAND = ("__init__", "__main__", "cli")
 WATCHED = ("torch", "torch.nn", "torch.nn.functional", "torch.nn.init", "einops", "math")
-OURS = ("config", "rms_norm", "rotary", "attention")
 TYPES = (torch.Tensor, torch.nn.Module, torch.nn.Linear, torch.nn.Parameter)
 
 
@@ -119,8 +197,23 @@ def homes():
 def watched():
     """(name, object) of every library, type and lesson module whose names a learner might have replaced."""
     yield from ((name, importlib.import_module(name)) for name in WATCHED)
-    yield from ((f"llama_tutorial.{name}", importlib.import_module(f"llama_tutorial.{name}")) for name in OURS)
+    for name, module in ours().items():
+        yield name, module
+        classes = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == name]
+        yield from ((f"{name}.{each.__name__}", each) for each in classes)
     yield from ((f"torch.{'nn.' * (kind is not torch.Tensor)}{kind.__name__}", kind) for kind in TYPES)
+
+
+def ours():
+    """The modules of the lessons that are loaded, and all that components are made of."""
+    loaded = {name: module for name, module in sys.modules.items() if name.count(".") == 1}
+    return {name: module for name, module in loaded.items() if is_lesson(name, module)}
+
+
+def is_lesson(name, module):
+    """Whether a loaded module is one that a lesson exports: a file at the package's top."""
+    file = getattr(module, "__file__", None) or ""
+    return name.startswith("llama_tutorial.") and Path(file).parent == PACKAGE and not name.endswith(BY_HAND)
 
 
 def snapshot():
@@ -184,15 +277,31 @@ ORIGINAL = [each for each in snapshot() if not each[0].startswith("llama_tutoria
 # ------------------------------------------------------------------------------------------------------ tracebacks
 
 
+def installed(file):
+    """Whether code lies in an installed folder, or is the lesson's own with a mistake made in it."""
+    return file.startswith((*homes(), EDITED))
+
+
 def own_line(error):
-    """The learner's own line in which `error` was raised, or "": the last frame outside of installed code."""
+    """The learner's own line in which `error` was raised, "line 3: `x = x + y`": the last frame of theirs. Or ""."""
     place, trace = "", error.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if not code.co_filename.startswith(homes()):
-            place = linecache.getline(code.co_filename, trace.tb_lineno).strip()
+        if not trace.tb_frame.f_code.co_filename.startswith(homes()):
+            place = _told_line(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
         trace = trace.tb_next
     return place
+
+
+def frame_line(frame):
+    """The learner's own line that runs in a frame, or that called what does. Or ""."""
+    while frame is not None and frame.f_code.co_filename.startswith(homes()):
+        frame = frame.f_back
+    return _told_line(frame.f_code.co_filename, frame.f_lineno) if frame else ""
+
+
+def _told_line(file, number):
+    text = linecache.getline(file, number).strip()
+    return f"line {number}: `{text}`" if text else ""
 
 
 def from_learner(error):

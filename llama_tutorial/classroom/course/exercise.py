@@ -16,7 +16,8 @@ class Exercise:
     `name` is the qualified name of what is cut (kind "implement") or a word of its own; `difficulty` and
     `importance` run from 1 to 5; `hints` are a ladder of three. The kinds that are not cut from the lesson bring
     their `starter`, the code that a student finds, and `answers`: each name that the student defines, with its judge.
-    `solution` is code that defines them all, `why` what it teaches; a transfer exercise publishes neither.
+    `solution` is code that defines them all, `why` what it teaches. A transfer exercise publishes neither; `worked`
+    is its answer of another kind, shown once the learner's has passed.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Exercise:
     answers: Mapping[str, Judge] = field(default_factory=dict)
     solution: str = ""
     why: str = ""
+    worked: str = ""
 
 
 def dots(count: int) -> str:
@@ -40,9 +42,10 @@ def dots(count: int) -> str:
 
 
 def typed_number(truth: float, tolerance: float, slips: Mapping[float, str] | None = None) -> Judge:
-    """A judge of a number that was typed: right within a share `tolerance`; a slip is named by what it gives."""
+    """A judge of a number: right within a share `tolerance`; a slip is named by the value that it gives."""
 
     def judge(answer) -> str:
+        answer = answer.item() if getattr(answer, "ndim", None) == 0 else answer  # a tensor or an array of one number
         if isinstance(answer, bool) or not isinstance(answer, int | float):
             return f"the answer is a number, got {answer!r:.60}"
         if math.isclose(answer, truth, rel_tol=tolerance):
@@ -50,6 +53,8 @@ def typed_number(truth: float, tolerance: float, slips: Mapping[float, str] | No
         for value, told in (slips or {}).items():
             if math.isclose(answer, value, rel_tol=tolerance):
                 return told
+        if math.isclose(answer, truth, rel_tol=10 * tolerance):
+            return f"{answer!r} is near, but not near enough: keep more digits until the end"
         size = f"{answer / truth:.3g} times" if truth and answer else "not"
         return f"{answer!r} is {size} the right number"
 

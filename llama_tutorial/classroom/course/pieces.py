@@ -10,15 +10,19 @@ from pathlib import Path
 
 from .cut import functions
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 NAME = "my_llama"
 BY_HAND = ("__init__", "__main__", "cli")
-FOLDERS = ("doors",)  # what the core stands on; a student's package has it as it is
+FOLDERS = ("doors", "published")  # what the lessons stand on; a student's package has copies
 CORE = tuple("config rms_norm rotary attention mlp decoder_layer model causal_lm".split())  # small to whole
 
 
 class Unfit(ValueError):
     """Why a student's code cannot stand in a module, in one sentence."""
+
+
+class Lent(Unfit):
+    """Said of a name that a student imports: what counts is what they write themselves."""
 
 
 # ------------------------------------------------------------------------------------------------ what is ours
@@ -43,7 +47,7 @@ def defined(module: str) -> tuple[str, ...]:
 
 def defined_in(text: str) -> tuple[str, ...]:
     """The names that a piece of Python defines at its top, imports left out."""
-    nodes = [node for node in ast.parse(text).body if not _is_import(node)]
+    nodes = [node for node in ast.parse(text).body if not is_import(node)]
     return tuple(dict.fromkeys(name for node in nodes for name in bound(node) if not name.startswith("__")))
 
 
@@ -96,7 +100,7 @@ def collect(name: str, cells, module: str | None) -> Piece:
     last = max(place for place, _, node in _statements(cells) if name in bound(node))
     known = _bindings(cells) | _bindings(cells[: last + 1])  # what stood above, or else what came later
     imports, helpers = set(), {}
-    queue, seen = sorted(_free(code)), {name}
+    queue, seen = sorted(free_names(code)), {name}
     while queue:
         wanted = queue.pop()
         if wanted in seen:
@@ -107,7 +111,7 @@ def collect(name: str, cells, module: str | None) -> Piece:
         if line is None:
             text = segment(lines, node)
             helpers[wanted] = (place, node.lineno, text)
-            queue += sorted(_free(text))
+            queue += sorted(free_names(text))
         elif line:
             imports.add(line)
     ordered = sorted(helpers.items(), key=lambda item: item[1][:2])
@@ -115,13 +119,13 @@ def collect(name: str, cells, module: str | None) -> Piece:
 
 
 def definition(name: str, cells) -> str:
-    """The code that defines `name`, by the last cell that does; Unfit where none does."""
+    """The code that defines `name`, by the last cell that does; Unfit where none does, Lent where that imports it."""
     mine = [each for each in _statements(cells) if name in bound(each[2])]
-    written = [each for each in mine if not _is_import(each[2])]
-    if not written:
-        told = "is imported: what counts is what you write yourself" if mine else "is defined in no cell"
-        raise Unfit(f"{name} {told}")
-    return segment(*written[-1][1:])
+    if not mine:
+        raise Unfit(f"{name} is defined in no cell")
+    if is_import(mine[-1][2]):
+        raise Lent(f"{name} is imported: what counts is what you write yourself")
+    return segment(*mine[-1][1:])
 
 
 def _brought(name: str, node: ast.stmt | None, module: str | None) -> str | None:
@@ -132,7 +136,7 @@ def _brought(name: str, node: ast.stmt | None, module: str | None) -> str | None
     home = homes().get(name)
     if module and name in defined(module):
         return ""
-    if _is_import(node):
+    if is_import(node):
         return import_line(node, name, module)
     if home and (module is None or node is None):
         return f"from .{home} import {name}"
@@ -141,7 +145,7 @@ def _brought(name: str, node: ast.stmt | None, module: str | None) -> str | None
     if node is not None:
         return None
     ours = _bindings([source_of(module)]).get(name) if module else None
-    if ours and _is_import(ours[2]):
+    if ours and is_import(ours[2]):
         return import_line(ours[2], name, module)
     if hasattr(builtins, name):
         return ""
@@ -163,7 +167,7 @@ def _statements(cells):
             continue
 
 
-def _is_import(node) -> bool:
+def is_import(node) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom)
 
 
@@ -188,7 +192,7 @@ def segment(lines: list[str], node: ast.stmt) -> str:
     return "\n".join(lines[first : node.end_lineno])
 
 
-def _free(text: str) -> set[str]:
+def free_names(text: str) -> set[str]:
     """The names that a piece of code takes from around it."""
     top = symtable.symtable(text, "cell", "exec")
     own = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
@@ -210,17 +214,19 @@ def _calls(value: ast.expr | None) -> bool:
 
 def import_line(node: ast.Import | ast.ImportFrom, name: str, module: str | None) -> str:
     """The import of one name, as it stands in a module of `my_llama`."""
-    from .. import _HOME
+    from ... import _HOME
 
     alias = next(each for each in node.names if (each.asname or each.name.split(".")[0]) == name)
     shown = alias.name + (f" as {alias.asname}" if alias.asname else "")
     if isinstance(node, ast.Import):
+        if module and alias.name.split(".")[0] in (NAME, "llama_tutorial"):
+            raise Unfit(f"it takes all of {alias.name}, and so the finished parts: import what you need by its name")
         return f"import {shown}"
     if node.level:
         return f"from .{node.module} import {shown}"
     head, _, rest = (node.module or "").partition(".")
     home = rest or _HOME.get(alias.name, "")
-    if head not in (NAME, "llama_tutorial") or home not in (*modules(), *FOLDERS):
+    if head not in (NAME, "llama_tutorial") or home.split(".")[0] not in (*modules(), *FOLDERS):
         return f"from {node.module} import {shown}"
     if home == module:
         raise Unfit(f"it imports {alias.name} from {node.module}, which is the finished one")

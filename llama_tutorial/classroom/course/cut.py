@@ -6,6 +6,7 @@ import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+WIDTH = 120  # no line that is put in is longer
 LEAK = 24  # a removed line of more characters than this gives an answer away wherever else it stands
 
 
@@ -48,7 +49,10 @@ def cut(source: str, tasks: Mapping[str, str]) -> Cut:
         removed += lines[first:last]
         indent = " " * (node.col_offset + 4)
         guards = [line for guard in kept for line in lines[guard.lineno - 1 : guard.end_lineno]]
-        lines[first:last] = [*guards, f"{indent}raise NotImplementedError({_quoted(task)})"]
+        raised = [f"{indent}raise NotImplementedError({_quoted(task)})"]
+        if len(raised[0]) > WIDTH:
+            raised = [f"{indent}raise NotImplementedError(", f"{indent}    {_quoted(task)}", f"{indent})"]
+        lines[first:last] = [*guards, *raised]
         removed = [line for line in removed if line not in guards]
     return Cut("\n".join(lines), tuple(line.strip() for line in removed if line.strip()))
 

@@ -8,12 +8,13 @@ import ast
 import hashlib
 import json
 import re
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from .exercises import lessons
-from .pieces import (
+from ..course import lessons
+from ..course.pieces import (
     FOLDERS,
     NAME,
     PACKAGE,
@@ -28,19 +29,33 @@ from .pieces import (
     source_of,
 )
 
-MARKER = ".exercises.json"  # in my_llama: which parts are the student's, and the hash of every file as we wrote it
+MARKER = ".exercises.json"  # in my_llama: what is the student's, and the hash of every file as we wrote it
 
 LENT = '''"""Lent: lesson {lesson}'s module, until yours stands here. It is `check` that writes it."""
 
-from llama_tutorial.classroom.my_package import stand_in
+from llama_tutorial.classroom import stand_in
 
 stand_in(__name__)
 '''
 FIRST = '''"""Your Llama: what you wrote and checked, and what is lent until you have."""
 
-from llama_tutorial.classroom.my_package import stand_in
+from llama_tutorial.classroom import stand_in
 
 stand_in(__name__)
+'''
+WHOLE = '''"""Your Llama: every part that the course left to you is yours."""
+
+from importlib import import_module
+
+__version__ = "{version}"
+
+# In which module each public name is defined.
+_HOME = {homes}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+{functions}
 '''
 
 
@@ -51,37 +66,44 @@ def stand_in(name: str) -> None:
     path = PACKAGE / f"{last if package else '__init__'}.py"
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), vars(module))
     if not package:  # what is no lesson's stays with us
-        vars(module)["_HOME"] = {name: home for name, home in module._HOME.items() if home in modules()}
+        vars(module)["_HOME"] = _homes_there(module._HOME)
         module.__all__ = sorted([*module._HOME, "__version__"])
+
+
+def _homes_there(homes_here: dict) -> dict:
+    """The public names that a student's package has as well, and their modules."""
+    return {name: home for name, home in homes_here.items() if home.split(".")[0] in (*modules(), *FOLDERS)}
 
 
 # ------------------------------------------------------------------------------------------------ the package
 
 
 def lay_out(directory) -> list[str]:
-    """Write what is missing of `my_llama` in a directory, every module lent, and say so; no existing file is touched.
+    """Write what is missing of `my_llama` in a directory, renew what is older than ours, and say so.
 
-    Raises ValueError where a folder of that name is there that we did not make.
+    No file is touched that somebody edited. Raises ValueError where a folder of that name is there that we did not
+    make.
     """
     folder = Path(directory) / NAME
     if folder.exists() and not (folder / MARKER).is_file():
-        raise ValueError(f"{folder} is there and was not made by this command: move it, or choose another folder")
+        raise ValueError(
+            f"{folder} is there, and was not made by llama-tutorial (it has no {MARKER}): rename it, and a new one is "
+            "made from your notebooks"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    record, made = read_record(folder), 0
-    for module in ("__init__", *modules()):
-        path = folder / f"{module}.py"
-        text = LENT.format(lesson=lesson_of(module)) if module in modules() else FIRST
-        try:
-            with path.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-        except FileExistsError:
-            continue
-        made += module in modules()
-        record["written"][path.name] = _hash(path)
+    record = read_record(folder)
+    before = dict(record["written"])
     for name in FOLDERS:
         _copy_folder(PACKAGE / name, folder, record)
+    for module in ("__init__", *modules()):
+        store(folder, record, module)
+    _remove_strays(folder, record)
     write_record(folder, record)
-    return [f"{made} modules lent to {folder}"] if made else []
+    files = [f"{module}.py" for module in modules()]
+    made = sum(name in record["written"] and name not in before for name in files)
+    renewed = sum(record["written"].get(name, old) != old for name, old in before.items())
+    told = [f"{made} modules lent to {folder}"] if made else []
+    return told + ([f"{renewed} files of {folder} renewed: the course has become newer"] if renewed else [])
 
 
 def _copy_folder(source: Path, folder: Path, record: dict) -> None:
@@ -89,21 +111,41 @@ def _copy_folder(source: Path, folder: Path, record: dict) -> None:
     (folder / source.name).mkdir(exist_ok=True)
     for path in source.glob("*.py"):
         place, name = folder / source.name / path.name, f"{source.name}/{path.name}"
-        if not place.exists() or _hash(place) == record["written"].get(name) != _hash(path):
-            _write(place, path.read_text(encoding="utf-8"))
-            record["written"][name] = _hash(place)
+        _renew(place, _turned(path.read_text(encoding="utf-8")), name, record)
+
+
+def _renew(place: Path, text: str, name: str, record: dict) -> bool:
+    """Write a file that is missing, or that is still as we wrote it; False where somebody edited it."""
+    if place.exists() and _hash(place.read_bytes()) != record["written"].get(name):
+        return False
+    if _hash(text.encode()) != record["written"].get(name) or not place.exists():
+        _write(place, text)
+        record["written"][name] = _hash(text.encode())
+    return True
+
+
+def _remove_strays(folder: Path, record: dict) -> None:
+    """Remove modules of an older course that nobody edited and that are no part of this one."""
+    for name, written in list(record["written"].items()):
+        place = folder / name
+        home = name.removesuffix(".py").split("/")[0]
+        if home not in ("__init__", *modules(), *FOLDERS) and place.is_file() and _hash(place.read_bytes()) == written:
+            place.unlink()
+            del record["written"][name]
 
 
 def read_record(folder: Path) -> dict:
-    """What is known of a student's package: the parts that are theirs, and the files as we wrote them."""
+    """What is known of a student's package: parts that are theirs, answers that passed, the files as we wrote them."""
     try:
         record = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        return {"kept": dict(record["kept"]), "written": dict(record["written"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"kept": {}, "written": {}}
+        passed = [str(name) for name in record.get("passed", [])]
+        return {"kept": dict(record["kept"]), "written": dict(record["written"]), "passed": passed}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"kept": {}, "written": {}, "passed": []}
 
 
 def write_record(folder: Path, record: dict) -> None:
+    """Keep what is known of a student's package."""
     _write(folder / MARKER, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -113,8 +155,13 @@ def _write(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _turned(text: str) -> str:
+    """Our code as it stands in the student's package."""
+    return re.sub(r"\bllama_tutorial\b", NAME, text)
 
 
 def parts() -> dict[str, list[str]]:
@@ -128,31 +175,43 @@ def parts() -> dict[str, list[str]]:
     return found
 
 
-def progress(directory) -> str:
-    """How much of the package beside a notebook is the student's, in one line."""
-    folder = Path(directory) / NAME
-    if not (folder / MARKER).is_file():
-        return f"There is no {NAME} beside this notebook: llama-tutorial exercises makes one. Checks work without it."
-    kept = read_record(folder)["kept"]
-    whole = sum(map(len, parts().values()))
-    done = sum(name in kept.get(module, {}) for module, names in parts().items() for name in names)
-    return f"{NAME}: {done} of {whole} parts are yours, the others are lent"
+def complete(record: dict, module: str | None = None) -> bool:
+    """Whether all parts of a module are the student's, or all parts of the course."""
+    wanted = parts() if module is None else {module: parts().get(module, [])}
+    return all(name in record["kept"].get(home, {}) for home, names in wanted.items() for name in names)
 
 
-def render(module: str, pieces: dict[str, Piece]) -> str:
-    """The text of a module with a student's pieces in it: on top of ours while some are missing, else by itself."""
+def text_of(module: str, record: dict) -> str:
+    """The text of a module as the record has it.
+
+    The student's pieces stand on top of ours while some are missing, and by themselves once all are theirs; once the
+    whole course is, every module stands by itself.
+    """
+    pieces = {name: Piece(**piece) for name, piece in record["kept"].get(module, {}).items()}
+    if module == "__init__":
+        return _first_alone() if complete(record) else FIRST
+    if complete(record) or (pieces and complete(record, module)):
+        return _whole(module, pieces)
     if not pieces:
         return LENT.format(lesson=lesson_of(module))
     names = [name for name in homes() if name in pieces]
     told = ", ".join(f"`{name}`" for name in names)
-    if set(parts().get(module, ())) <= set(pieces):
-        return _whole(module, pieces, told)
     imports = sorted({line for piece in pieces.values() for line in piece.imports})
     return (
         f'"""Yours: {told}; the rest is lent. Written by `check` from your notebook: edit it there, not here."""\n\n'
-        "from llama_tutorial.classroom.my_package import stand_in\n\n"
+        "from llama_tutorial.classroom import stand_in\n\n"
         "stand_in(__name__)\n\n" + "\n".join(imports) + "\n\n\n" + "\n\n\n".join(blocks(pieces, names)) + "\n"
     )
+
+
+def _first_alone() -> str:
+    """The `__init__` of a package that needs ours no more."""
+    from ... import _HOME, __version__
+
+    lines = source_of("__init__").splitlines()
+    functions = [node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.FunctionDef)]
+    told = "\n\n\n".join(segment(lines, node) for node in functions)
+    return WHOLE.format(version=__version__, homes=json.dumps(_homes_there(_HOME), indent=4), functions=told)
 
 
 def blocks(pieces: dict[str, Piece], names, written=()) -> list[str]:
@@ -166,9 +225,9 @@ def blocks(pieces: dict[str, Piece], names, written=()) -> list[str]:
     return blocks
 
 
-def _whole(module: str, pieces: dict[str, Piece], told: str) -> str:
+def _whole(module: str, pieces: dict[str, Piece]) -> str:
     """Our module with every part that a student wrote in the place of ours: it needs ours no more."""
-    text = source_of(module)
+    text = _turned(source_of(module))
     lines, body = text.splitlines(), ast.parse(text).body
     done: set[str] = set()
     theirs = {}
@@ -187,21 +246,38 @@ def _whole(module: str, pieces: dict[str, Piece], told: str) -> str:
         if imports and node is imports[-1]:
             lines[node.end_lineno : node.end_lineno] = new
     title = (ast.get_docstring(ast.parse(text)) or module).splitlines()[0]
-    head = f'"""{title}, yours: {told}.\n\nWritten by `check` from your notebook: edit it there, not here.\n"""'
+    names = ", ".join(f"`{name}`" for name in homes() if name in pieces)
+    head = f'"""{title}, as lesson {lesson_of(module)} has it.\n"""'
+    if pieces:
+        head = f'"""{title}, yours: {names}.\n\nWritten by `check` from your notebook: edit it there, not here.\n"""'
     rest = [line for line in lines[body[0].end_lineno :] if not line.startswith("# Exported from notebooks/")]
     return re.sub(r"\n{4,}", "\n\n\n", head + "\n" + "\n".join(rest)).rstrip() + "\n"
 
 
 def store(folder: Path, record: dict, module: str) -> bool:
-    """Write a module as the record has it; False where the file was edited by hand, which is then left alone."""
-    path = folder / f"{module}.py"
-    if path.exists() and _hash(path) != record["written"].get(path.name):
-        return False
-    pieces = {name: Piece(**piece) for name, piece in record["kept"].get(module, {}).items()}
-    _write(path, render(module, pieces))
-    record["written"][path.name] = _hash(path)
+    """Write a module as the record has it; False where the file was edited by hand, which is then left alone.
+
+    The record of what was written changes with it, and is not yet written.
+    """
+    text = text_of(module, record)
+    if "stand_in(__name__)" not in text and '/ "assets"' in text:  # it reads what lies beside it
+        _copy_assets(folder)
+    return _renew(folder / f"{module}.py", text, f"{module}.py", record)
+
+
+def _copy_assets(folder: Path) -> None:
+    """Put the weights and the tokenizer that travel with the course into the student's package."""
+    if not (folder / "assets").exists():
+        fresh = folder / "assets.tmp"
+        shutil.copytree(PACKAGE / "assets", fresh, dirs_exist_ok=True)
+        fresh.replace(folder / "assets")
+
+
+def store_all(folder: Path, record: dict) -> list[str]:
+    """Write every module as the record has it; returns the names of those that were edited by hand and stay."""
+    edited = [module for module in ("__init__", *modules()) if not store(folder, record, module)]
     write_record(folder, record)
-    return True
+    return edited
 
 
 # ------------------------------------------------------------------------------------------------ what passes
@@ -209,12 +285,6 @@ def store(folder: Path, record: dict, module: str) -> bool:
 
 def plain(piece: Piece) -> dict:
     return json.loads(json.dumps(asdict(piece)))
-
-
-def alone(module: str, piece: Piece) -> str:
-    """A module with this one piece in it: ours stand in for everything else while it is judged."""
-    head = "from llama_tutorial.classroom.my_package import stand_in\n\nstand_in(__name__)\n"
-    return "\n\n\n".join([head + "\n".join(piece.imports), *blocks({piece.name: piece}, [piece.name])]) + "\n"
 
 
 def must_agree(piece: Piece, record: dict, module: str) -> None:

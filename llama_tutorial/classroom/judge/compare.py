@@ -1,12 +1,13 @@
 """Comparing what a learner's code gave with what it should give, and saying in words what differs."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .guard import Fault, own_line
+from .guard import MEMORY, Fault, out_of_memory, own_line
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,43 @@ def _slack(wanted, tolerance):
 # ------------------------------------------------------------------------------------------------- what differs
 
 
+def relation(found: Tensor, wanted: Tensor, axes: list[str], tolerance: float, sizes) -> tuple[str, tuple | None]:
+    """How a value of a learner's relates to a step of the lesson's, and (expected, yours) where both have one shape.
+
+    The learner's axes may stand in another order, and may be joined: a layout in which its numbers lie near the
+    step's is looked for. `sizes` are numbers that a factor may be, by name.
+    """
+    mine = _laid_out(found, wanted)
+    if mine is None:
+        return f"Your value there has the shape {tuple(found.shape)}, the step {tuple(wanted.shape)}.", None
+    told = differs(mine, wanted.to(mine.dtype), axes, tolerance, sizes)
+    if axes and axes[-1] == "key" and mine.isfinite().all():
+        sums = mine.double().sum(-1)
+        if (wanted.double().sum(-1) - 1).abs().max() < 1e-3 < (sums - 1).abs().max():
+            told = f"Your rows sum to {sums.min():.3f} … {sums.max():.3f}, where each must sum to 1."
+    return told, (wanted.double(), mine.double())
+
+
+def _laid_out(found: Tensor, wanted: Tensor) -> Tensor | None:
+    """`found` with its axes in the step's order: of the orders of the right shape, the one that lies nearest."""
+    if found.numel() != wanted.numel():
+        return None
+    if found.ndim != wanted.ndim:
+        return found.reshape(wanted.shape) if found.squeeze().shape == wanted.squeeze().shape else None
+    orders = [order for order in itertools.permutations(range(found.ndim))
+              if tuple(found.shape[axis] for axis in order) == tuple(wanted.shape)]  # fmt: skip
+    if not orders:
+        return None
+    far = [(found.permute(order).double() - wanted.double()).abs().nan_to_num(1e9, 1e9).mean() for order in orders]
+    return found.permute(orders[far.index(min(far))])
+
+
 def describe(case, found: Outcome, wanted: Outcome) -> str:
     """What differs, in a sentence or two, as far as it can be seen: no guess about the reason."""
     if isinstance(found.error, Fault):
         return str(found.error)
     if found.error:
-        line = own_line(found.error)
-        told = " ".join(str(found.error).split())
-        return f"It raised {type(found.error).__name__}: {told[:300]}" + (f" – in your line `{line}`" if line else "")
+        return raised("It", found.error)
     if len(found.tensors) != len(wanted.tensors):
         return f"It gave {len(found.tensors)} tensors, where {len(wanted.tensors)} belong."
     parts = [pair for pair in zip(found.tensors, wanted.tensors) if not close(*pair, case.tolerance)]
@@ -88,13 +118,28 @@ def describe(case, found: Outcome, wanted: Outcome) -> str:
     return differs(yours, mine, names_of(case.axes, mine), case.tolerance)
 
 
+def raised(who: str, error) -> str:
+    """What an exception says, and the learner's line that raised it."""
+    line = own_line(error)
+    told = " ".join(str(error).split()) or "no message"
+    if out_of_memory(error):
+        told = f"{who} asks for more memory than a check may use ({MEMORY / 2**30:.0f} GiB)"
+    else:
+        told = f"{who} raised {type(error).__name__}: {told:.300}"
+    return told + (f" – in your {line}" if line else "")
+
+
 def names_of(axes: str, tensor: Tensor) -> list[str]:
-    """The names of a tensor's axes: those that a case gives, or their numbers."""
+    """The names of a tensor's axes: those that a case gives, the last ones where there are fewer, or plain words."""
     names = axes.split()
-    return names if len(names) == tensor.ndim else [f"axis {i}" for i in range(tensor.ndim)]
+    if len(names) >= tensor.ndim:
+        return names[len(names) - tensor.ndim :]
+    if tensor.ndim <= 2:
+        return ["row", "column"][2 - tensor.ndim :] if tensor.ndim == 2 else ["place"] * tensor.ndim
+    return [f"{word} axis" for word in ("first", "second", "third", "fourth", "fifth", "sixth")[: tensor.ndim]]
 
 
-def differs(found: Tensor, wanted: Tensor, axes: list[str], tolerance: float) -> str:
+def differs(found: Tensor, wanted: Tensor, axes: list[str], tolerance: float, sizes=()) -> str:
     """The first that holds: shape, dtype, NaN, a factor, other order along an axis; else where, and by how much."""
     if found.shape != wanted.shape:
         return _shapes(found, wanted, axes, tolerance)
@@ -107,7 +152,11 @@ def differs(found: Tensor, wanted: Tensor, axes: list[str], tolerance: float) ->
         broken = ~found.isfinite()
         word = "NaN" if found.isnan().any() else "infinite"
         return f"{int(broken.sum())} of {broken.numel()} numbers are {word}. " + _where(broken, axes, "finite", "not")
-    for look in (_factor, _factors, _reordered):
+    sizes = {**dict(sizes), **dict(zip(axes, wanted.shape))}
+    told = _factor(found, wanted, sizes, slack)
+    if told:
+        return told
+    for look in (_factors, _reordered):
         told = look(found, wanted, axes, slack)
         if told:
             return told
@@ -136,7 +185,7 @@ def _shapes(found, wanted, axes, tolerance):
 NAMED = {"2": 2.0, "1/2": 0.5, "−1": -1.0}
 
 
-def _factor(found, wanted, axes, slack):
+def _factor(found, wanted, sizes, slack):
     """One number that all of it was multiplied by."""
     norm = (wanted * wanted).sum()
     if norm == 0:
@@ -147,7 +196,7 @@ def _factor(found, wanted, axes, slack):
     if abs(k) < 1e-3 or (found - k * wanted).abs().max() > slack:
         return ""
     names = dict(NAMED)
-    for axis, size in zip(axes, wanted.shape):
+    for axis, size in sizes.items():
         for name, value in ((axis, size), (f"√{axis}", math.sqrt(size))):
             names |= {name: value, f"1/{name}": 1 / value}
     name = next((name for name, value in names.items() if value != 1 and abs(k / value - 1) < 2e-3), "")
@@ -165,6 +214,8 @@ def _factors(found, wanted, axes, slack):
         if (found - k * wanted).abs().max() <= slack and k.abs().min() > 1e-3:
             k = k.flatten()
             wrong = [i for i in range(len(k)) if abs(k[i] - 1) > 1e-3]
+            if not wrong:
+                continue
             shown = ", ".join(f"{k[i]:.3g} at {name} {i}" for i in wrong[:4]) + (", …" if len(wrong) > 4 else "")
             return f"It is off by a factor that depends on {name} only: {shown}."
     return ""

@@ -2,16 +2,27 @@
 
 import ast
 import hashlib
+import io
 import re
+import tokenize
 from html import escape
 
 from ... import _HOME
-from ..cut import cut, functions, leaks
-from ..pieces import homes, modules
-from .texts import Exercise, dots
+from .cut import cut, functions, leaks
+from .exercise import Exercise, dots
+from .pieces import bound, defined, defined_in, free_names, is_import, lesson_of, modules
 
 HERE = "llama_tutorial"
 YOURS = "my_llama"
+# What students call their helpers, after implementations that they know or by what they do. No function of the page's
+# may take such a name from them: their code would call the page's.
+LIKELY = frozenset(
+    "rotate_half rotate_every_two rotate_pairs apply_rotary apply_rotary_emb apply_rotary_pos_emb precompute_freqs_cis "
+    "reshape_for_broadcast repeat_kv repeat_heads expand_kv rms mean_square norm normalize normalise inv_rms softmax "
+    "masked_softmax scores scaled_scores weights mask split_heads merge_heads to_heads from_heads split_halves halves "
+    "pairs turn turn_pairs turned swap interleave deinterleave helper helpers inv_freq ramp interpolate shapes "
+    "layer_shapes swiglu silu gate project".split()
+)
 LAST_WORDS = re.compile(r"^## (to )?remember|^## three sentences", re.IGNORECASE | re.MULTILINE)
 
 
@@ -76,8 +87,12 @@ def student_notebook(notebook: dict, lesson: str, exercises) -> dict:
         if here:
             result = cut(source, {exercise.name: exercise.task for exercise in here})
             source, removed = result.source, [*removed, *result.removed]
-            cells.append(_markdown(sheet(here), {"exercise": "text"}))
+            before = [cell["source"] for cell in notebook["cells"][:place] if cell["cell_type"] == "code"]
+            after = [cell["source"] for cell in notebook["cells"][place + 1 :] if cell["cell_type"] == "code"]
+            text = sheet(here) + "\n\n" + way_round(source, lesson, before, after)
+            cells.append(_markdown(text, {"exercise": "text"}))
         metadata = {key: cell["metadata"][key] for key in ("tags", "jupyter") if key in cell.get("metadata", {})}
+        metadata |= {"exercise": [exercise.name for exercise in here]} if here else {}
         cells.append(_code(to_my_package(source), metadata))
         if here:
             names = dict.fromkeys(exercise.name.split(".")[0] for exercise in here)
@@ -85,7 +100,8 @@ def student_notebook(notebook: dict, lesson: str, exercises) -> dict:
     told = leaks(removed, [cell["source"] for cell in cells])
     if told:
         raise ValueError(f"{lesson}: a line that was cut out stands elsewhere on the student's page: {told[0]!r}")
-    cells[1:1] = opening(lesson, next((name for here in places.values() for name in here), None))
+    spare_helpers(cells, lesson)
+    cells[1:1] = opening(lesson)
     others = [exercise for exercise in exercises if exercise.kind != "implement"]
     if others:
         place = _room_for_exercises(cells)
@@ -114,20 +130,102 @@ def _room_for_exercises(cells: list[dict]) -> int:
     return place + 1
 
 
-def opening(lesson: str, first: Exercise | None) -> list[dict]:
+def opening(lesson: str) -> list[dict]:
     """The two cells that every exercise notebook begins with, below its title."""
-    name = first.name.split(".")[0] if first else ""
-    lent = f" (`from {YOURS}.{homes()[name]} import {name}`)" if name else ""
     text = (
         f"**This is your copy of lesson `{lesson}`, with parts left for you to write.** Each of them has a task, three "
         "hints that fold out, and a `check` that says which mistake was made. What passes is put into the package "
-        f"`{YOURS}` beside this notebook, and the next notebook builds on it. To go on without solving one, import "
-        f"ours in its place{lent}: `{YOURS}` lends every part that you have not written."
+        f"`{YOURS}` beside this notebook, and the next notebook builds on it. Nothing blocks you: `{YOURS}` lends "
+        "every part that you have not written, and below the hints stands how to go on without it.\n\n"
+        f"The lesson itself, with everything written, is `{lesson}.ipynb`: `llama-tutorial lab` opens the lessons."
     )
     return [
         _markdown(text, {}),
-        _code("from llama_tutorial import check\nfrom llama_tutorial.classroom.desk import begin\n\nbegin()"),
+        _code("from llama_tutorial import check\nfrom llama_tutorial.classroom import begin\n\nbegin()"),
     ]
+
+
+def way_round(source: str, lesson: str, before, after) -> str:
+    """How to go on without writing a cell, folded: a line that imports all that the cell defines.
+
+    `before` and `after` are the code of the cells around it: what the cell alone imports and later ones use comes too.
+    """
+    known = {name for cell in before for name in _bound_in(cell)}
+    used = {name for cell in after for name in free_names(_readable(cell))}
+    lines = []
+    for node in filter(is_import, ast.parse(source).body):
+        names = [alias for alias, name in zip(node.names, bound(node)) if name in used - known]
+        if names:
+            node.names = names
+            lines.append(ast.unparse(node))
+    mine = defined_in(source)
+    home = next((each for each in modules() if lesson_of(each) == lesson and set(mine) <= set(defined(each))), "")
+    if home:
+        lines.append(f"from {YOURS}.{home} import {', '.join(mine)}")
+    code = to_my_package("\n".join(lines))
+    return (
+        "<details><summary>Go on without it</summary>\n\nRun this in place of the next cell, or in a new one below. "
+        f"It takes ours, which `{YOURS}` lends; the exercise stays open until you write it.\n\n"
+        f"```python\n{code}\n```\n</details>"
+    )
+
+
+def spare_helpers(cells: list[dict], lesson: str) -> None:
+    """Rename the page's functions that have a name that a student is likely to give a helper.
+
+    Only those count that stand below the first exercise: of what stands above it, the student's own is the last.
+    Raises ValueError for one that the lesson exports, which keeps its name.
+    """
+    theirs = [cell["cell_type"] == "code" and "exercise" in cell["metadata"] for cell in cells]
+    first = theirs.index(True) if True in theirs else len(cells)
+    later = [cell for cell in cells[first:] if cell["cell_type"] == "code" and "exercise" not in cell["metadata"]]
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    nodes = [node for cell in later for node in ast.parse(_readable(cell["source"])).body if isinstance(node, kinds)]
+    exported = {name for each in modules() if lesson_of(each) == lesson for name in defined(each)}
+    for name in dict.fromkeys(node.name for node in nodes if node.name in LIKELY):
+        if name in exported:
+            raise ValueError(f"{lesson} exports {name}, as a student is likely to call a helper: give it another name")
+        for cell in later:
+            if name in free_names(_readable(cell["source"])) | _bound_in(cell["source"]):
+                cell["source"] = _renamed(cell["source"], name)
+
+
+def _renamed(source: str, name: str) -> str:
+    """Code in which a name begins with `lesson_`, in the braces of f-strings too; keywords and attributes stay."""
+    lines, depth, before = source.splitlines(), 0, ""
+    tokens = list(tokenize.generate_tokens(io.StringIO(source + "\n").readline))
+    places = []
+    for token, after in zip(tokens, [*tokens[1:], tokens[-1]]):
+        depth += (token.string in "([{") - (token.string in ")]}") if token.type == tokenize.OP else 0
+        keyword = depth and after.string == "="
+        if token.type == tokenize.NAME and token.string == name and before != "." and not keyword:
+            places.append(token.start)
+        elif token.type == tokenize.STRING and "f" in re.match(r"\w*", token.string)[0].lower():
+            for braces in re.finditer(r"\{[^{}]*\}", token.string):
+                for word in re.finditer(rf"(?<![\w.]){name}(?!\w)", braces[0]):
+                    head = token.string[: braces.start() + word.start()]
+                    row = head.count("\n")
+                    column = len(head.rpartition("\n")[2]) + (0 if row else token.start[1])
+                    places.append((token.start[0] + row, column))
+        before = token.string
+    for row, column in sorted(places, reverse=True):
+        line = lines[row - 1]
+        lines[row - 1] = f"{line[:column]}lesson_{line[column:]}"
+    return "\n".join(lines)
+
+
+def _bound_in(cell: str) -> set[str]:
+    return {name for node in ast.parse(_readable(cell)).body for name in bound(node)}
+
+
+def _readable(cell: str) -> str:
+    """A cell as Python, its magics blank; nothing where it is none."""
+    text = "\n".join("" if re.match(r"\s*[%!?]", line) else line for line in cell.splitlines())
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return ""
+    return text
 
 
 def stand_alone(exercise: Exercise) -> list[dict]:

@@ -5,9 +5,14 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from .steps import Place
+
 NOT_WRITTEN = "is not written yet."
 SHOWN = 2  # of so many properties that do not hold a report says what was seen
-GREEN, RED, GREY = "#1a6626", "#ab4a55", "#5f6672"  # the figures' hues as text
+GREEN, RED, GREY = "#1a6626", "#a33a47", "#5f6672"  # the figures' hues as text, on a card of its own, so that it
+CARD = "background:#ffffff;color:#1c1e21;padding:8px 12px;border-radius:4px"  # reads the same on a dark page
+MARKED = "background:#fbe9eb"
+CONTEXT = 14  # lines of the learner's code shown above and below the marked one
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,8 @@ class Report:
     """What a check found of one exercise; it shows itself in Jupyter, and prints as text.
 
     `passed`; `diagnosis`, one or two sentences; `bug`, the catalogue's identifier or None, and `bugs`, all that cannot
-    be told apart from it; `lines`, one per property; `seconds` of CPU time; `written`, False while the exercise raises
-    NotImplementedError.
+    be told apart from it, or the two that were made at once (`both`); `place`, where the code leaves the lesson's way;
+    `lines`, one per property; `seconds` of CPU time; `written`, False while the exercise raises NotImplementedError.
     """
 
     exercise: str
@@ -40,12 +45,25 @@ class Report:
     lines: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pair: tuple[Tensor, Tensor, str, list[str]] | None = None  # expected, found, title, axes
+    place: Place | None = None
+    both: bool = False  # whether `bugs` are two mistakes at once
+    twins: tuple[str, ...] = ()  # what to do about the others of `bugs`
     printed: str = ""
     seconds: float = 0.0
 
     @property
     def bug(self):
         return self.bugs[0] if self.bugs else None
+
+    @property
+    def step(self):
+        """The name of the missing step, or None."""
+        return self.place.step.name if self.place else None
+
+    @property
+    def line(self):
+        """The learner's line where it goes wrong, (number, text), or None."""
+        return (self.place.line.number, self.place.line.text) if self.place else None
 
     @property
     def written(self):
@@ -65,9 +83,12 @@ class Report:
         """What stands between the headline and the properties, a paragraph each."""
         told = [self.diagnosis] if self.diagnosis else []
         if self.symptom:
-            told.append(f"Symptom: {self.symptom[0].lower()}{self.symptom[1:]}")
-        if len(self.bugs) > 1:
-            told.append(f"By its numbers it cannot be told apart from: {', '.join(self.bugs[1:])}.")
+            lower = self.symptom[:3].istitle()  # NaN stays what it is
+            told.append(f"Symptom: {self.symptom[0].lower() if lower else self.symptom[0]}{self.symptom[1:]}")
+        if self.place and self.bugs and not self.both:
+            told.append(f"It shows first in {self.place.line}, on the way to this: {self.place.step.name}.")
+        if len(self.bugs) > 1 and not self.both:
+            told.append("By its numbers it cannot be told apart from this: " + " Or: ".join(self.twins))
         if self.printed and not self.passed:
             told.append(f"Your code printed: {self.printed}")
         return told + self.notes
@@ -86,14 +107,26 @@ class Report:
     def _repr_html_(self):
         color = GREEN if self.passed else RED
         head = f'<b style="color:{color}">{"✓" if self.passed else "✗"} {html.escape(self.headline)}</b>'
-        bug = f' <code style="color:{GREY}">{html.escape(self.bug)}</code>' if self.bug else ""
+        bug = "".join(f' <code style="color:{GREY}">{html.escape(each)}</code>' for each in self._named())
         told = "".join(f'<div style="margin:4px 0 0 18px">{html.escape(part)}</div>' for part in self.told())
         lines = "".join(self._line(line, seen) for line, seen in self._seen())
-        fold = "" if not self.lines else (
-            f'<details {"" if self.passed else "open"} style="margin:6px 0 0 18px">'
-            f'<summary style="display:block;color:{GREY}">the properties, one by one ▾</summary>{lines}</details>'
-        )
-        return f'<div style="max-width:1000px;line-height:1.45">{head}{bug}{told}{self._picture()}{fold}</div>'
+        fold = _folded("the properties, one by one", lines, opened=not self.passed) if self.lines else ""
+        page = f"{head}{bug}{told}{self._code()}{self._picture()}{fold}"
+        return f'<div style="max-width:1000px;line-height:1.45;{CARD}">{page}</div>'
+
+    def _named(self):
+        return self.bugs if self.both else self.bugs[:1]
+
+    def _code(self):
+        """The learner's code, folded, with the line marked where it goes wrong."""
+        if self.place is None:
+            return ""
+        rows = []
+        for number, text in self.place.line.around(CONTEXT):
+            mark = f' style="{MARKED};font-weight:bold"' if number == self.place.line.number else ""
+            rows.append(f"<div{mark}>{'▸' if mark else ' '} {number:3} {html.escape(text)}</div>")
+        code = f'<pre style="margin:4px 0;color:inherit;background:inherit;line-height:1.3">{"".join(rows)}</pre>'
+        return _folded("your code, with the line", code)
 
     @staticmethod
     def _line(line, seen):
@@ -105,21 +138,29 @@ class Report:
         """Expected, difference, yours, where two tensors of one shape stand against each other."""
         if self.pair is None:
             return ""
-        from ..viz import expected_and_yours
-        from ..viz.show import Picture
+        from ...viz import expected_and_yours
+        from ...viz.show import Picture
 
         return Picture(expected_and_yours(*self.pair))._repr_html_()
 
 
-class CheckFailed(AssertionError):
-    """A check that did not pass: its message is the diagnosis, `bug` the catalogue's identifier or None.
+def _folded(summary: str, inside: str, opened: bool = False) -> str:
+    head = f'<summary style="display:block;color:{GREY};cursor:pointer">{summary} ▾</summary>'
+    return f'<details {"open" if opened else ""} style="margin:6px 0 0 18px">{head}{inside}</details>'
 
-    `report` holds the rest; `bugs` lists all identifiers that the numbers cannot tell apart.
+
+class CheckFailed(AssertionError):
+    """A check that did not pass: its message is the diagnosis.
+
+    `bug` is the catalogue's identifier or None, `step` the missing step or None, `line` where it goes wrong as
+    (number, text), or None. `report` holds the rest; `bugs` lists all identifiers that the numbers cannot tell apart,
+    or the two mistakes that were made at once.
     """
 
     def __init__(self, report: Report):
         super().__init__(report.diagnosis)
         self.report, self.bug, self.bugs = report, report.bug, report.bugs
+        self.step, self.line = report.step, report.line
 
     shown = False  # whether the report stands above already
 

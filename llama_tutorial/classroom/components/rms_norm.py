@@ -1,0 +1,427 @@
+"""RMSNorm: what must hold of it, the way to it, what goes wrong in it, and its exercises.
+
+A subject is called as norm(x, weight, eps).
+"""
+
+import torch
+import torch.nn.functional as F
+
+from ...rms_norm import LlamaRMSNorm, rms_norm
+from ..course.exercise import Exercise, first_fault, same_tensor, typed_number
+from ..judge.guard import Fault, call
+from ..judge.parts import Cases, Component, Step
+from ..judge.subjects import built, normal, own_weights, reached, run_with, tells_gradient
+
+component = Component(
+    "rms_norm",
+    by_hand={
+        "self.weight * F.rms_norm(x, self.weight.shape, eps=self.eps)": "rms_norm(x, self.weight, self.eps)",
+    },
+)
+bug = component.bug
+ONES = torch.ones(7)
+
+
+# ------------------------------------------------------------------------------------------------- what must hold
+
+CASES = Cases()
+
+
+@CASES("vectors are divided by their root mean square", "batch seq dim")
+def divides(norm):
+    x = normal(1, 2, 11, 7)
+    return norm(3 * (x - x.mean(-1, keepdim=True)), ONES, 1e-6)
+
+
+@CASES("the mean is not subtracted", "batch seq dim")
+def keeps_the_mean(norm):
+    return norm(normal(2, 2, 11, 7) + 5, ONES, 1e-6)
+
+
+@CASES("eps is added to the mean square, inside the root", "batch seq dim")
+def eps_inside(norm):
+    return norm(0.3 * normal(3, 2, 11, 7), ONES, 0.1)
+
+
+@CASES("a vector of zeros stays zeros", "batch seq dim")
+def zeros(norm):
+    return norm(torch.zeros(2, 3, 7), ONES, 1e-5)
+
+
+@CASES("the gain multiplies each dimension", "batch seq dim")
+def gain(norm):
+    return norm(normal(4, 2, 11, 7), normal(5, 7), 1e-5)
+
+
+def _tells_leak(found, wanted):
+    return "I edited token 5 alone, and others moved too: they share something."
+
+
+@CASES("every token is normed alone", "batch seq dim", tell=_tells_leak)
+def alone(norm):
+    x = normal(6, 2, 11, 7)
+    edited = x.clone()
+    edited[:, 5] *= 3
+    edited[:, 5, 0] += 4
+    moved = norm(edited, ONES, 1e-5) - norm(x, ONES, 1e-5)
+    return torch.cat([moved[:, :5], moved[:, 6:]], dim=1)
+
+
+@CASES("311 tokens, with gain and eps", "batch seq dim")
+def whole(norm):
+    return norm(normal(7, 2, 311, 13) + 0.5, normal(8, 13), 0.1)
+
+
+@CASES("any number of axes may stand before the last")
+def any_axes(norm):
+    weight = normal(9, 7)
+    return tuple(norm(normal(10, *shape), weight, 1e-3) for shape in ((7,), (5, 7), (2, 3, 5, 7)))
+
+
+@CASES("bfloat16: squares in float32, and back", "row", tolerance=7e-4)
+def bfloat16(norm):
+    """How long each output is beside the exact one, so that the rounding of single numbers averages out."""
+    x, weight = (normal(11, 23, 577).bfloat16(), torch.ones(577).bfloat16())
+    x[:, 0] *= 3
+    found = norm(x, weight, 1e-5)
+    if found.dtype != torch.bfloat16:
+        raise Fault(f"It returned {str(found.dtype).removeprefix('torch.')}, where bfloat16 belongs.")
+    exact = rms_norm(x.double(), weight.double(), 1e-5)
+    return (found.double() * exact).sum(-1) / exact.square().sum(-1)
+
+
+@CASES("float16: large vectors do not overflow", "seq dim", tolerance=5e-3)
+def float16(norm):
+    return norm((300 * normal(12, 5, 17)).half(), torch.ones(17).half(), 1e-5)
+
+
+@CASES("float64 comes back as float64", "seq dim")
+def float64(norm):
+    return norm(normal(13, 5, 7, dtype=torch.float64), normal(14, 7, dtype=torch.float64), 1e-5)
+
+
+@CASES("gradients reach the input and the gain", tolerance=1e-3, tell=tells_gradient)
+def gradients(norm):
+    x, weight = normal(15, 2, 5, 7).requires_grad_(), normal(16, 7).requires_grad_()
+    return reached((norm(x, weight, 1e-3) * normal(17, 2, 5, 7)).sum(), x=x, weight=weight)
+
+OF_CLASS = Cases(CASES)
+
+
+@OF_CLASS("a fresh norm has gain 1 and eps 1e-5", "seq dim")
+def fresh(norm):
+    return norm(0.003 * normal(18, 5, 7), None, None)
+
+
+def adapt_function(function):
+    def norm(x, weight, eps):
+        return call(function, x, weight, eps)
+
+    return norm
+
+
+def adapt_class(kind):
+    def norm(x, weight, eps):
+        module = built(kind, x.shape[-1]) if eps is None else built(kind, x.shape[-1], eps=eps)
+        if weight is None:
+            own_weights(module, {"weight": torch.ones(x.shape[-1])})
+            return call(module, x)
+        return run_with(module.to(x.dtype), {"weight": weight}, x)
+
+    return norm
+
+
+def steps(x, weight, eps):
+    """What is computed on the way, in its order."""
+    weight = torch.ones(x.shape[-1]) if weight is None else weight
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    mean_square = wide.pow(2).mean(-1, keepdim=True)
+    root = (mean_square + (1e-5 if eps is None else eps)).rsqrt()
+    normed = (wide * root).to(x.dtype)
+    return [
+        Step("x²", wide.pow(2), (), waypoint=True, axes="batch seq dim"),
+        Step("the mean of the squares", mean_square, axes="batch seq one", inside="rms_norm", shaped=True),
+        Step("mean + eps", root**-2, waypoint=True, axes="batch seq one", inside="rms_norm", shaped=True),
+        Step("1 / √(mean + eps)", root, waypoint=True, axes="batch seq one", inside="rms_norm", shaped=True),
+        Step("x / √(mean + eps)", normed, axes="batch seq dim"),
+        Step("the gain times the normed vector", weight * normed, axes="batch seq dim"),
+    ]
+
+
+component.part(rms_norm, adapt_function, CASES, steps)
+component.part(LlamaRMSNorm, adapt_class, OF_CLASS, steps)
+
+
+# ------------------------------------------------------------------------------------------------- what goes wrong
+
+SILENT = "None; the loss curve looks like that of the right norm."
+MEAN, NORMED, GAINED = "the mean of the squares", "x / √(mean + eps)", "the gain times the normed vector"
+
+bug(
+    "eps_outside_root", "rms_norm", {"rsqrt(mean_square + eps)": "reciprocal(mean_square.sqrt() + eps)"},
+    step=NORMED,
+    symptom="None while the vectors are large. Published weights give slightly other logits.",
+    says="eps stands outside the square root: with eps = 0.1 you match x / (rms + eps). "
+    "Move it inside: x / sqrt(mean(x²) + eps).",
+)  # fmt: skip
+bug(
+    "no_eps", "rms_norm",
+    {"mean_square + eps": "mean_square"}, {"torch.rsqrt(mean_square + eps)": "1 / mean_square.sqrt()"},
+    step=NORMED,
+    symptom="A row of zeros, such as padding, becomes NaN, and NaN spreads to every token that looks at it.",
+    says="There is no eps: a vector of zeros gives 0/0. Add eps to the mean square, before the root.",
+)  # fmt: skip
+bug(
+    "eps_hard_coded", "rms_norm", {"square + eps": "square + 1e-5"}, {"square + eps": "square + 1e-6"},
+    step=NORMED,
+    symptom="None with the usual eps. A model whose config gives another eps is slightly off.",
+    says="The eps you were given is not used: a fixed 1e-5 (or 1e-6) stands in its place. Use eps.",
+)  # fmt: skip
+
+
+def layer_norm(x, weight, eps):
+    return F.layer_norm(x, x.shape[-1:], weight, eps=eps)
+
+
+bug(
+    "subtracts_mean", "rms_norm",
+    {"    mean_square": "    wide = wide - wide.mean(-1, keepdim=True)\n    mean_square"},
+    {"    wide =": "    x = x - x.mean(-1, keepdim=True)\n    wide ="},
+    layer_norm,
+    step=MEAN,
+    symptom=SILENT,
+    says="The mean is subtracted: adding 5 to x changed nothing. That is LayerNorm; RMSNorm keeps the mean.",
+)  # fmt: skip
+bug(
+    "sum_for_mean", "rms_norm", {'"mean"': '"sum"'},
+    step=MEAN,
+    symptom="Training is much slower: every layer reads numbers that are √dim too small.",
+    says="The squares are summed, not averaged: your output is √dim too small. Use the mean.",
+)  # fmt: skip
+bug(
+    "no_root", "rms_norm", {"torch.rsqrt(mean_square + eps)": "1 / (mean_square + eps)"},
+    step=NORMED,
+    symptom="It trains, if not as well. Published weights give gibberish.",
+    says="The square root is missing: doubling x halves your output, and it should not change it. "
+    "Divide by the root of the mean square.",
+)  # fmt: skip
+SQUARES = 'reduce(wide * wide, "... dim -> ... 1", "mean")'
+bug(
+    "variance", "rms_norm", {SQUARES: "wide.var(-1, keepdim=True)"},
+    step=MEAN,
+    symptom=SILENT,
+    says="You divide by the variance's root: it differs from the mean square where the mean is not 0, "
+    "and var() divides by dim − 1 besides. Square x itself: mean(x²).",
+)  # fmt: skip
+bug(
+    "variance_biased", "rms_norm", {SQUARES: "wide.var(-1, keepdim=True, unbiased=False)"},
+    step=MEAN,
+    symptom=SILENT,
+    says="You divide by the root of the variance, which forgets the mean: it differs from the mean square "
+    "where the mean is not 0. Square x itself: mean(x²).",
+)  # fmt: skip
+bug(
+    "over_sequence", "rms_norm",
+    {SQUARES: "(wide * wide).mean(1, keepdim=True)"}, {SQUARES: "(wide * wide).mean(-2, keepdim=True)"},
+    step=MEAN,
+    symptom="The loss is as good or better, because every token sees later ones; a cache gives other logits.",
+    says="The mean runs over the sequence: token 0 moved when I edited token 5. Average the last axis, dim.",
+)  # fmt: skip
+bug(
+    "over_everything", "rms_norm", {SQUARES: "(wide * wide).mean()"},
+    step=MEAN,
+    symptom="Every token sees all others, of other texts too. The loss looks good, generation does not.",
+    says="The mean runs over all axes at once, so that tokens share one size. Average the last axis only: "
+    "mean(-1, keepdim=True).",
+)  # fmt: skip
+bug(
+    "axis_dropped", "rms_norm",
+    {"... dim -> ... 1": "... dim -> ..."}, {"... dim -> ... 1": "... dim -> ...", "wide * inv_rms": "inv_rms * wide"},
+    step=MEAN,
+    symptom="An error about sizes, or, where they happen to fit, tokens divided by the size of another.",
+    says="The mean drops the axis that it runs over, so that sizes no longer line up with their vectors. "
+    "Keep it as 1: keepdim=True, or `... dim -> ... 1`.",
+)  # fmt: skip
+bug(
+    "gain_ignored", "rms_norm", {"weight * (": "("},
+    step=GAINED,
+    symptom="None while the gain is 1, as in a fresh model. Trained weights lose what they learned here.",
+    says="The gain is not used: I set weight to random numbers and nothing changed. Multiply by it.",
+)  # fmt: skip
+bug(
+    "one_plus_gain", "rms_norm", {"weight * (": "(1 + weight) * ("},
+    step=GAINED,
+    symptom="The first loss is worse, and published Llama weights give gibberish.",
+    says="You multiply by 1 + weight, as Gemma does. Llama's gain is weight itself, which starts at 1.",
+)  # fmt: skip
+WIDE = "x.to(torch.promote_types(x.dtype, torch.float32))"
+bug(
+    "squares_in_own_dtype", "rms_norm", {WIDE: "x"},
+    {WIDE: "x", "torch.rsqrt(mean_square + eps)": "1 / torch.sqrt(mean_square + eps)"},
+    step=MEAN,
+    symptom="In bfloat16 the logits drift; in float16 large vectors turn into zeros.",
+    says="The squares are taken in x's own dtype: in bfloat16 the mean square has two good digits, and in "
+    "float16 it overflows. Go up to float32 first, and come back before the gain.",
+)  # fmt: skip
+bug(
+    "stays_in_float32", "rms_norm", {"(wide * inv_rms).to(x.dtype)": "wide * inv_rms"},
+    {WIDE: "x.float()", "weight * (wide * inv_rms).to(x.dtype)": "weight.float() * wide * inv_rms"},
+    step=NORMED,
+    symptom="In bfloat16 the next layer refuses its input, or everything runs in float32, at twice the memory.",
+    says="You went up to float32 and did not come back: the output must have x's dtype. Add .to(x.dtype).",
+)  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------------- the exercises
+
+
+def judge_head_norm(answer) -> str:
+    faults = []
+    for heads, dim in ((3, 5), (1, 7), (4, 2)):
+        x, weight = normal(20, 2, 3, heads * dim) + 1, normal(21, dim)
+        wanted = torch.empty_like(x)
+        for head in range(heads):
+            here = slice(head * dim, (head + 1) * dim)
+            size = (x[..., here].square().sum(dim=-1, keepdim=True) / dim + 0.1).sqrt()
+            wanted[..., here] = x[..., here] / size * weight
+        faults.append(same_tensor(f"head_norm with {heads} heads", answer(x, weight, 0.1), wanted))
+    return first_fault(*faults)
+
+
+component.exercises = (
+    Exercise(
+        name="rms_norm",
+        kind="implement",
+        task="Divide each vector by its root mean square, then multiply by the gain.",
+        difficulty=2,
+        importance=5,
+        minutes=10,
+        hints=(
+            "Four steps, a line each: go up to float32, take the mean of the squares, take the inverse root, multiply. "
+            "Which axis is averaged, and which of the steps may be done in the narrow dtype again?",
+            "*My sizes do not match*, or *every token got the same size*: a mean over `dim` takes that axis away, and "
+            "what is left no longer fits against x. Leave a `1` where the axis was. And only `dim` is averaged: "
+            "everything before it passes through as `...`.",
+            "wide = x in float32 (float64 stays) → m = the mean of wide · wide over dim, with a 1 left → "
+            "r = 1 / √(m + eps) → (wide · r), back in x's dtype, times the gain.",
+        ),
+    ),
+    Exercise(
+        name="LlamaRMSNorm.forward",
+        kind="implement",
+        task="Norm x with this module's gain and eps.",
+        difficulty=1,
+        importance=4,
+        minutes=3,
+        hints=(
+            "You need two of the things that `__init__` stored. Which?",
+            "*My gain changes nothing*: it is 1 at first, so a forgotten gain shows only after training. Set "
+            "`norm.weight` to 2 and see whether the output doubles.",
+            "One line, and either way is right: the definition above, given x, the gain and eps; or the gain times "
+            "what PyTorch's `F.rms_norm` makes of x, given the shape of the gain and eps.",
+        ),
+    ),
+    Exercise(
+        name="size_three_four",
+        kind="predict",
+        title="The vector (3, 4), normed",
+        text="The gain is (1, 2) and eps is 0. What is the **second** number of the normed vector? On paper, "
+        "to two places.",
+        task="Type the second number of rms_norm((3, 4), gain (1, 2), eps 0).",
+        difficulty=1,
+        importance=3,
+        minutes=3,
+        hints=(
+            "First the size of (3, 4): the *mean* of the squares, then the root.",
+            "*I get 1.6*: that divides by the length 5, the root of the sum. The size is 3.54, the root of the mean.",
+            "4 / √((9 + 16) / 2), then times its gain.",
+        ),
+        starter="size_three_four = ...  # your number",
+        answers={
+            "size_three_four": typed_number(
+                2 * 4 / (25 / 2) ** 0.5,
+                0.005,
+                {
+                    1.6: "1.6 comes from the length 5, the root of the sum of the squares; take the root of their mean",
+                    4 / 12.5**0.5: "so far right; now the gain of the second number, which is 2",
+                    8 / 12.5: "that divides by the mean square itself; its root is the size",
+                },
+            )
+        },
+        solution="size_three_four = 2 * 4 / ((3**2 + 4**2) / 2) ** 0.5",
+        why="The size is the root of the mean of the squares, √12.5; the gain comes last.",
+    ),
+    Exercise(
+        name="mended_norm",
+        kind="find the bug",
+        title="A norm that is right on the test data",
+        text="On `torch.randn(1000, 512)` this norm is within about one per cent of the lesson's; on the vectors "
+        "inside a model it is far off. Mend it, and write the **probe** that exposes it: a function that is given any "
+        "norm and says whether it looks at the mean of a vector, which RMSNorm never does.",
+        task="Say whether a norm looks at the mean of a vector: True for LayerNorm, False for RMSNorm.",
+        difficulty=3,
+        importance=3,
+        minutes=10,
+        hints=(
+            "Which vectors would tell the two apart? Random ones around zero will not.",
+            "*My probe says True of RMSNorm as well*: of course its output changes when x changes. Ask for something "
+            "that RMSNorm promises about the size of what comes out, on a vector that is all one number.",
+            "Give the norm vectors of constant fives. RMSNorm makes them ones. What has no spread comes out huge, or "
+            "as zeros, where the mean was taken away.",
+        ),
+        starter='''def mended_norm(x, weight, eps):
+    """RMSNorm with a mistake: mend it."""
+    wide = x if x.dtype == torch.float64 else x.float()
+    spread = wide.var(dim=-1, unbiased=False, keepdim=True)
+    return weight * (wide / torch.sqrt(spread + eps)).to(x.dtype)
+
+
+def looks_at_the_mean(norm) -> bool:
+    """Whether norm(x, weight, eps) looks at the mean of a vector, as LayerNorm does and RMSNorm does not."""
+    raise NotImplementedError("Say whether a norm looks at the mean of a vector.")''',
+        answers={
+            "mended_norm": component.like("mended_norm", "rms_norm"),
+            "looks_at_the_mean": component.probe(
+                "rms_norm",
+                yes=("subtracts_mean", "variance", "variance_biased"),
+                no=("eps_outside_root", "gain_ignored"),
+            ),
+        },
+        solution='''def mended_norm(x, weight, eps):
+    wide = x if x.dtype == torch.float64 else x.float()
+    squares = reduce(wide * wide, "... dim -> ... 1", "mean")
+    return weight * (wide / torch.sqrt(squares + eps)).to(x.dtype)
+
+
+def looks_at_the_mean(norm) -> bool:
+    fives = torch.full((1, 8), 5.0)
+    return not torch.allclose(norm(fives, torch.ones(8), 1e-5), torch.ones(1, 8), atol=1e-3)''',
+        why="A variance is the mean square of what is left without the mean. Where the mean is 0 the two are one; "
+        "real vectors have one. Elsewhere the mean of squares is called `variance`, and this bug comes from the name.",
+    ),
+    Exercise(
+        name="head_norm",
+        kind="transfer",
+        title="A norm for every head",
+        text="Some models norm queries and keys head by head, with one gain that all heads share (it is called "
+        "QK-norm). A vector of `head · dim` numbers goes in, and every head of it comes out with its own size 1 "
+        "before the gain.",
+        task="Norm every head of x by itself; the gain has the width of a head.",
+        difficulty=3,
+        importance=3,
+        minutes=10,
+        hints=(
+            "You have a function that norms the last axis. What must the last axis be?",
+            "*My sizes do not match*: the gain has the width of one head, x that of all. Cut x into heads first; the "
+            "gain tells you how wide one is.",
+            "Split the last axis into (head dim), norm, and put it together again.",
+        ),
+        starter='''from einops import rearrange
+
+
+def head_norm(x, weight, eps):
+    """Norm each head: x (batch, seq, head · dim) and weight (dim) → the shape of x."""
+    raise NotImplementedError("Norm every head of x by itself; the gain has the width of a head.")''',
+        answers={"head_norm": judge_head_norm},
+    ),
+)

@@ -1,0 +1,930 @@
+"""Rotary embeddings: what must hold of them, the way to them, what goes wrong in them, and their exercises."""
+
+import inspect
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ...rotary import LlamaRotaryEmbedding, rotary_frequencies, rotate, slow_the_slow_hands
+from ..course.exercise import Exercise, first_fault, said, same_tensor, typed_number
+from ..judge.guard import Fault, call
+from ..judge.parts import Cases, Component, Step
+from ..judge.subjects import built, normal, reached, tells_gradient
+
+component = Component("rotary")
+bug, also = component.bug, component.also
+LINEAR = {"rope_type": "linear", "factor": 4.0}
+YARN = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 256}
+LLAMA3 = YARN | {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+SPEEDS, SCALED, ANGLES = "theta^(−2i/dim), the speeds", "the scaled speeds", "position · speed, the angles"
+GROWN = "cos · the attention factor"
+FIRST, SECOND, TURNED = "first · cos − second · sin", "second · cos + first · sin", "the turned halves, joined"
+
+
+def _with_yarn(subject, *args, **settings):
+    """What a subject gives with yarn. Left for later, it may say `raise NotImplementedError`: the rest is written."""
+    try:
+        return subject(*args, **settings)
+    except NotImplementedError as error:
+        raise Fault("It is not written yet.") from error
+
+
+def _lengths(x):
+    return x.square().sum(-1).sqrt()
+
+
+def _tells_length(found, wanted):
+    factor = found / wanted
+    worst = (factor - 1).abs().argmax()
+    return f"A rotation keeps the length of a vector; yours multiplies one by {factor.flatten()[worst]:.3f}."
+
+
+# ------------------------------------------------------------------------------------------------------------- rotate
+# A subject is called as rotate(x, (cos, sin)).
+
+ROTATE = Cases()
+
+
+def _rotation(seed, *shape):
+    angles = 3 * normal(seed, *shape)
+    return angles.cos(), angles.sin()
+
+
+@ROTATE("an angle of 0 leaves the vector as it is", "batch head seq dim")
+def angle_zero(turn):
+    return turn(normal(1, 2, 3, 5, 14), (torch.ones(5, 7), torch.zeros(5, 7)))
+
+
+@ROTATE("lengths stay as they are", "batch head seq", tell=_tells_length)
+def lengths(turn):
+    return _lengths(turn(normal(2, 2, 3, 5, 14), _rotation(3, 5, 7)))
+
+
+@ROTATE("a quarter turn: dimension i becomes −(i + dim/2), and i + dim/2 becomes i", "seq dim")
+def quarter_turn(turn):
+    return turn(torch.arange(1.0, 71).reshape(5, 14), (torch.zeros(5, 7), torch.ones(5, 7)))
+
+
+@ROTATE("every pair turns by its own angle", "batch head seq dim")
+def own_angles(turn):
+    return turn(normal(4, 2, 3, 5, 14), _rotation(5, 5, 7))
+
+
+@ROTATE("rows of a batch may have angles of their own", "batch head seq dim")
+def rows(turn):
+    return turn(normal(6, 2, 3, 5, 14), _rotation(7, 2, 5, 7))
+
+
+@ROTATE("x may come without heads, and without a batch")
+def fewer_axes(turn):
+    return turn(normal(8, 2, 5, 14), _rotation(9, 5, 7)), turn(normal(10, 5, 14), _rotation(11, 5, 7))
+
+
+@ROTATE("331 tokens", "head seq dim")
+def long(turn):
+    return turn(normal(12, 3, 331, 26), _rotation(13, 331, 13))
+
+
+@ROTATE("bfloat16 comes back as bfloat16", "batch seq dim", tolerance=2e-2)
+def bfloat16(turn):
+    return turn(normal(14, 2, 5, 14).bfloat16(), _rotation(15, 5, 7))
+
+
+@ROTATE("gradients reach x", "batch seq dim", tell=tells_gradient)
+def gradients(turn):
+    x = normal(16, 2, 5, 14).requires_grad_()
+    return reached((turn(x, _rotation(17, 5, 7)) * normal(18, 2, 5, 14)).sum(), x=x)
+
+
+def adapt_function(function):
+    return lambda *given: call(function, *given)
+
+
+def steps_of_a_turn(x, rotation):
+    """What turns x on its way, where cos and sin are given."""
+    given = [Step(name, part.to(x.dtype), (), waypoint=True) for name, part in zip(("cos", "sin"), rotation)]
+    return given + _turned(x, rotation, "cos", "sin")
+
+
+def _turned(x, rotation, cos_name, sin_name):
+    """The steps that turn x; who writes (−second, first) · sin never sees one half alone."""
+    cos, sin = (part.to(x.dtype)[(..., *[None] * (x.ndim - part.ndim), slice(None), slice(None))] for part in rotation)
+    (first, second), axes = x.chunk(2, dim=-1), ("batch " + "head " * (x.ndim - 3)) * (x.ndim > 2) + "seq pair"
+    return [
+        Step("first", first, (), waypoint=True),
+        Step("second", second, (), waypoint=True),
+        Step("first · cos", first * cos, ("first", cos_name), waypoint=True),
+        Step("first · sin", first * sin, ("first", sin_name), waypoint=True),
+        Step("second · cos", second * cos, ("second", cos_name), waypoint=True),
+        Step("second · sin", second * sin, ("second", sin_name), waypoint=True),
+        Step(FIRST, first * cos - second * sin, ("first · cos", "second · sin"), inside="neg", axes=axes),
+        Step(SECOND, second * cos + first * sin, ("second · cos", "first · sin"), inside="neg", axes=axes),
+        Step(
+            TURNED,
+            torch.cat([first * cos - second * sin, second * cos + first * sin], -1),
+            (FIRST, SECOND),
+            axes=axes.replace("pair", "dim"),
+        ),
+    ]
+
+
+component.part(rotate, adapt_function, ROTATE, steps_of_a_turn)
+
+
+# -------------------------------------------------------------------------------------------------------- frequencies
+# A subject is called as frequencies(dim, theta, scaling) and gives (inv_freq, attention factor).
+
+FREQUENCIES = Cases()
+
+
+def _against(frequencies, dim, theta, scaling=None):
+    """Each frequency times theta^(2i/dim), which is 1 where nothing is scaled: a slow hand counts like a fast one."""
+    inv_freq, _ = frequencies(dim, theta, scaling)
+    if not isinstance(inv_freq, Tensor) or inv_freq.shape != (dim // 2,) or inv_freq.dtype != torch.float32:
+        return inv_freq
+    return (inv_freq.double() * theta ** (torch.arange(0, dim, 2).double() / dim)).float()
+
+
+@FREQUENCIES("hand i turns theta^(−2i/dim) a token", "pair")
+def plain(frequencies):
+    return _against(frequencies, 64, 10000.0)
+
+
+@FREQUENCIES("any even dim", "pair")
+def dims(frequencies):
+    return tuple(_against(frequencies, dim, 10000.0) for dim in (2, 14, 26))
+
+
+@FREQUENCIES("theta is used", "pair")
+def theta(frequencies):
+    return tuple(_against(frequencies, 26, base) for base in (100.0, 500000.0))
+
+
+@FREQUENCIES("the attention factor is 1")
+def factor(frequencies):
+    return torch.tensor([float(frequencies(14, 10000.0, scaling)[1]) for scaling in (None, LINEAR, LLAMA3)])
+
+
+@FREQUENCIES("linear scaling slows every hand by the factor", "pair")
+def linear(frequencies):
+    return _against(frequencies, 64, 10000.0, LINEAR)
+
+
+@FREQUENCIES("older files write `type` for `rope_type`; `default` is no scaling", "pair")
+def spellings(frequencies):
+    older, default = {"type": "linear", "factor": 2.0}, {"rope_type": "default"}
+    return _against(frequencies, 26, 10000.0, older), _against(frequencies, 26, 10000.0, default)
+
+
+@FREQUENCIES("llama3 scaling keeps the fast hands and slows the slow ones", "pair")
+def llama3(frequencies):
+    return _against(frequencies, 64, 10000.0, LLAMA3)
+
+
+@FREQUENCIES("lesson 14: yarn scaling slows the hands in its own way, and gives the attention factor", later=True)
+def yarn(frequencies):
+    inv_freq, factor = _with_yarn(frequencies, 64, 10000.0, YARN)
+    return _against(lambda *_: (inv_freq, factor), 64, 10000.0), torch.tensor([float(factor)])
+
+
+def adapt_frequencies(function):
+    def frequencies(dim, theta, scaling):
+        found = call(function, dim, theta, scaling)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise Fault(f"It must return the pair (inv_freq, attention factor), got {type(found).__name__}.")
+        return found
+
+    return frequencies
+
+
+def adapt_speeds(function):
+    """An answer that knows no scaling and gives the speeds alone; the lesson's own versions give the pair."""
+
+    def frequencies(dim, theta, scaling):
+        if "scaling" in inspect.signature(function).parameters:
+            return adapt_frequencies(function)(dim, theta, scaling)
+        return call(function, dim, theta), 1.0
+
+    return frequencies
+
+
+def steps_of_frequencies(dim, theta, scaling):
+    """What leads to the speeds, with the turns that llama3 scaling asks for."""
+    exponents = torch.arange(0, dim, 2).float() / dim
+    way = [
+        Step("the exponents 2i/dim", exponents, (), waypoint=True, axes="pair"),
+        Step(SPEEDS, 1.0 / theta**exponents, axes="pair"),
+    ]
+    if (scaling or {}).get("rope_type") == "llama3":
+        numbers = {name: value for name, value in scaling.items() if name != "rope_type"}
+        return way + steps_of_slowing(way[-1].value, **numbers, after=(SPEEDS,))
+    if scaling and "factor" in scaling:
+        way.append(Step(SCALED, rotary_frequencies(dim, theta, scaling)[0], axes="pair"))
+    return way
+
+
+component.part(rotary_frequencies, adapt_frequencies, FREQUENCIES, steps_of_frequencies)
+
+
+# ----------------------------------------------------------------------------------------------------- llama3 scaling
+# A subject is called as slow(inv_freq, factor, low_freq_factor, high_freq_factor, original_max_position_embeddings).
+
+SLOW = Cases()
+
+
+def _slowed(slow, *numbers):
+    """By what each hand of a 64-wide head was slowed."""
+    inv_freq = rotary_frequencies(64)[0]
+    return slow(inv_freq, *numbers) / inv_freq
+
+
+@SLOW("hands of many turns are kept, hands of less than one are slowed by the factor", "pair")
+def ends(slow):
+    share, turns = _slowed(slow, 8.0, 1.0, 4.0, 256), rotary_frequencies(64)[0] * 256 / (2 * math.pi)
+    return share[(turns > 4) | (turns < 1)] if share.shape == turns.shape else share
+
+
+@SLOW("hands between are blended in proportion to their turns", "pair")
+def between(slow):
+    return _slowed(slow, 8.0, 1.0, 4.0, 256)
+
+
+@SLOW("other factors and lengths", "pair")
+def others(slow):
+    return _slowed(slow, 32.0, 1.0, 4.0, 8192), _slowed(slow, 4.0, 2.0, 32.0, 1000)
+
+
+def steps_of_slowing(
+    inv_freq, factor, low_freq_factor, high_freq_factor, original_max_position_embeddings, after=()
+):  # fmt: skip
+    """What leads from the plain speeds to llama3's."""
+    turns = original_max_position_embeddings * inv_freq / (2 * math.pi)
+    keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0, 1)
+    return [
+        Step("the turns in the trained length", turns, after, waypoint=True, axes="pair"),
+        Step("which share is kept, 0 … 1", keep, waypoint=True, axes="pair"),
+        Step(SCALED, (1 - keep) * inv_freq / factor + keep * inv_freq, axes="pair"),
+    ]
+
+
+component.part(slow_the_slow_hands, adapt_function, SLOW, steps_of_slowing)
+
+
+# ---------------------------------------------------------------------------------------------------------- the module
+# A subject is called as rotary(x, positions, theta=…, scaling=…). With a width for x it gives what `angles` gives of
+# the positions, cos and sin, and the attention factor that the module keeps, or None.
+
+MODULE = Cases()
+
+
+@MODULE("position 0 leaves the vector as it is", "batch dim")
+def position_zero(rotary):
+    return rotary(normal(20, 2, 5, 14))[:, 0]
+
+
+@MODULE("lengths stay as they are", "batch seq", tell=_tells_length)
+def lengths_of_tokens(rotary):
+    return _lengths(rotary(normal(21, 2, 11, 14)))
+
+
+@MODULE("dimensions 0 and dim/2 are the fastest hand: one radian a token", "seq dim")
+def fastest(rotary):
+    x = torch.zeros(5, 14)
+    x[:, 0], x[:, 7] = 1.0, 0.5
+    return rotary(x)
+
+
+@MODULE("hand i turns theta^(−2i/dim) a token", "batch seq dim")
+def every_hand(rotary):
+    return rotary(normal(22, 2, 11, 14))
+
+
+def _tells_distance(found, wanted):
+    return f"Three tokens apart, the score at (103, 100) is off by {found[-1]:.3g} from the score at (3, 0)."
+
+
+@MODULE("a score knows the distance only", needs="positions", tell=_tells_distance)
+def distance(rotary):
+    q, k = normal(23, 1, 26), normal(24, 1, 26)
+    places = [(3, 0), (10, 7), (103, 100)]
+    scores = [(rotary(q, torch.tensor([i])) * rotary(k, torch.tensor([j]))).sum() for i, j in places]
+    return torch.stack(scores[1:]) - scores[0]
+
+
+@MODULE("positions may be given, one list for all rows or one each", needs="positions")
+def given_positions(rotary):
+    x = normal(25, 2, 5, 14)
+    one, each = torch.tensor([3, 100, 7, 0, 1]), torch.tensor([[0, 1, 2, 3, 4], [7, 7, 0, 30, 2]])
+    return rotary(x, one), rotary(x, each), rotary(normal(35, 2, 3, 5, 14), each)
+
+
+@MODULE("heads share the positions of their token", "batch head seq dim")
+def heads(rotary):
+    return rotary(normal(26, 2, 3, 5, 14))
+
+
+@MODULE("331 tokens, 64 dimensions", "seq dim", tolerance=5e-4)
+def long_text(rotary):
+    return rotary(normal(27, 331, 64))
+
+
+@MODULE("theta is used", "seq dim", needs="theta")
+def theta_used(rotary):
+    return rotary(normal(28, 31, 26), theta=500000.0)
+
+
+@MODULE("linear scaling slows every hand by the factor", "seq dim", needs="scaling")
+def linear_scaling(rotary):
+    return rotary(normal(29, 31, 26), scaling=LINEAR)
+
+
+@MODULE("llama3 scaling keeps the fast hands and slows the slow ones", "seq dim", tolerance=5e-4, needs="scaling")
+def llama3_scaling(rotary):
+    return rotary(normal(30, 311, 64), scaling=LLAMA3)
+
+
+@MODULE("angles(positions) gives (cos, sin) in float32, one a pair", "seq pair", tolerance=5e-4, needs="angles")
+def angles(rotary):
+    return rotary(14, torch.arange(31))[:2]
+
+
+@MODULE("angles(positions) multiplies both by the module's attention factor", "seq pair", needs="angles")
+def grown_angles(rotary):
+    """How long (cos, sin) is in factors. What keeps no factor or refuses yarn is told with the last property."""
+    try:
+        cos, sin, factor = rotary(14, torch.arange(31), scaling=YARN)
+    except Exception:
+        factor = None
+    return torch.ones(31, 7) if factor is None else torch.hypot(cos, sin) / factor
+
+
+@MODULE("bfloat16 comes back as bfloat16, turned by exact angles", "seq dim", tolerance=2e-2)
+def bfloat16_positions(rotary):
+    return rotary(normal(31, 331, 26).bfloat16())
+
+
+@MODULE("moved to bfloat16, the module keeps its frequencies exact", "seq dim", tolerance=2e-2)
+def moved(rotary):
+    return rotary(normal(32, 331, 26).bfloat16(), to=torch.bfloat16)
+
+
+@MODULE("gradients reach x", "batch seq dim", tell=tells_gradient)
+def gradients_of_module(rotary):
+    x = normal(33, 2, 5, 14).requires_grad_()
+    return reached((rotary(x) * normal(34, 2, 5, 14)).sum(), x=x)
+
+
+@MODULE("lesson 14: with yarn, cos and sin are multiplied by the attention factor", needs="scaling", later=True)
+def yarn_scaling(rotary):
+    return _with_yarn(rotary, normal(36, 2, 53, 64), scaling=YARN)
+
+
+def adapt_class(kind):
+    def rotary(x, positions=None, to=None, **settings):
+        module = built(kind, x if isinstance(x, int) else x.shape[-1], **settings)
+        module = module if to is None else module.to(to)
+        if not isinstance(x, int):
+            return call(module, x) if positions is None else call(module, x, positions)
+        if not callable(getattr(module, "angles", None)):
+            raise Fault("It has no method `angles`, with which the model makes (cos, sin) once for all layers.")
+        found = call(module.angles, positions)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise Fault(f"angles must return the pair (cos, sin), got {type(found).__name__}.")
+        return *found, getattr(module, "attention_factor", None)
+
+    return rotary
+
+
+def steps_of_module(x, positions=None, to=None, theta=10000.0, scaling=None):
+    """From the speeds to the angles, and to x turned by them, unless only a width is given for x."""
+    width = x if isinstance(x, int) else x.shape[-1]
+    way = [replace(step, early=True) for step in steps_of_frequencies(width, theta, scaling)]
+    factor = rotary_frequencies(width, theta, scaling)[1]
+    positions = torch.arange(x.shape[-2]) if positions is None else positions
+    angles = positions.float()[..., None] * way[-1].value
+    way += [
+        Step(ANGLES, angles, axes="seq pair"),
+        Step("the positions", positions, (), waypoint=True),
+        Step("cos", angles.cos(), (ANGLES,), inside="polar", axes="seq pair"),
+        Step("sin", angles.sin(), (ANGLES,), inside="polar", axes="seq pair"),
+    ]
+    if factor != 1:
+        way += [Step(name, step.value * factor, (step.name,), inside="polar", axes="seq pair")
+                for name, step in zip((GROWN, "sin · the attention factor"), way[-2:])]  # fmt: skip
+    cos, sin = way[-2:]
+    return way if isinstance(x, int) else way + _turned(x, (cos.value, sin.value), cos.name, sin.name)
+
+
+component.part(LlamaRotaryEmbedding, adapt_class, MODULE, steps_of_module)
+
+
+# ---------------------------------------------------------------------------------------------------- what goes wrong
+
+UNSEEN = "None that the loss shows. Published weights give gibberish after the first token."
+SILENT = UNSEEN.replace("shows.", "shows: trained from scratch, it is the same.")
+WORSE = "The loss is a little worse, and nothing else shows."
+LONG_TEXT = "Llama 3.1 and later are slightly worse in long texts."
+READ, WRITTEN = "... (two pair) -> two ... pair", "two ... pair -> ... (two pair)"
+TURN, JOIN = "turned = [first * cos - second * sin, second * cos + first * sin]", f'rearrange(turned, "{WRITTEN}")'
+
+# fmt: off
+bug("interleaved", "rotate", {READ: "... (pair two) -> two ... pair", WRITTEN: "two ... pair -> ... (pair two)"},
+    step=FIRST,
+    symptom="Position 0 is right, then the error grows; published weights start well and end in gibberish. "
+    "Trained from scratch it is as good.",
+    says="You match the interleaved layout: your pairs are neighbours, (2i, 2i + 1). Published Llama weights pair "
+    "i with i + dim/2: `(two pair)`, not `(pair two)`.")
+bug("reads_neighbours_writes_halves", "rotate", {READ: "... (pair two) -> two ... pair"},
+    step=FIRST, symptom=UNSEEN,
+    says="You read neighbours (2i, 2i + 1) and write them back as halves: the numbers change places even at "
+    "position 0. Use `(two pair)` for both.")
+bug("interleaved_angles", "rotate",
+    {TURN: 'cos, sin = (repeat(part, "... pair -> ... (pair two)", two=2) for part in (cos, sin))',
+     JOIN: "x * cos + torch.cat([-second, first], dim=-1) * sin"}, step=TURNED, symptom=WORSE,
+    says="The angles are laid out for neighbours, a a b b c c, but the halves are swapped: mixed layouts, so that "
+    "lengths change. Lay the angles out as a b c a b c.")
+bug("neighbours_with_angles_of_halves", "rotate",
+    {READ: "... (pair two) -> two ... pair",
+     TURN: "cos, sin = (torch.cat([part, part], dim=-1) for part in (cos, sin))",
+     JOIN: 'x * cos + rearrange([-second, first], "two ... pair -> ... (pair two)") * sin'},
+    step=TURNED, symptom=WORSE,
+    says="The angles are laid out for halves, a b c a b c, but neighbours are swapped: mixed layouts, so that "
+    "lengths change. Pair i with i + dim/2 in both.")
+bug("lost_minus", "rotate", {"cos - second": "cos + second"}, step=FIRST, symptom=WORSE,
+    says="A minus sign is lost: lengths are not kept. The first half is first·cos − second·sin.")
+bug("two_minuses", "rotate", {"cos + first": "cos - first"}, step=SECOND, symptom=WORSE,
+    says="There is one minus sign too many: lengths are not kept. The second half is second·cos + first·sin.")
+bug("backwards", "rotate", {"cos - second": "cos + second", "cos + first": "cos - first"},
+    step=FIRST, symptom=SILENT,
+    says="You turn by −θ: the minus sign stands in the second half instead of the first. It works from scratch and "
+    "cannot load checkpoints. first·cos − second·sin, second·cos + first·sin.")
+bug("cos_and_sin_swapped", "rotate", {"cos, sin = (": "sin, cos = ("},
+    step=FIRST, symptom="The loss is worse: half of the numbers no longer say where a token stands.",
+    says="cos and sin have changed places: at position 0 the vector must stay as it is.")
+also("cos_and_sin_swapped", "LlamaRotaryEmbedding",
+    {"return angles.cos()": "return angles.sin()", ", angles.sin()": ", angles.cos()"})
+bug("first_half_overwritten", "rotate",
+    {"turned = [first * cos - second * sin,": "first = first * cos - second * sin\n    turned = [first,"},
+    step=SECOND, symptom="The loss is a little worse: half of every vector is only stretched.",
+    says="The second half uses the first one after that was overwritten. Keep both as they were, then turn.")
+bug("exponent_i_over_dim", "tokens_per_radian", {"arange(0, dim, 2,": "arange(dim // 2,"},
+    step=SPEEDS, symptom=SILENT,
+    says="The exponent is i/dim, half of what it should be: inv_freq[1] is theta^(−2/dim). "
+    "Count arange(0, dim, 2), or divide by dim/2.")
+bug("counted_from_one", "tokens_per_radian",
+    {"arange(0, dim, 2,": "arange(2, dim + 2, 2,"}, {"arange(0, dim, 2,": "arange(1, dim + 1, 2,"},
+    step=SPEEDS, symptom=SILENT,
+    says="The hands are counted from 1: inv_freq[0] must be 1, the fastest hand, so i starts at 0.")
+bug("exponent_positive", "rotary_frequencies", {"1.0 / tokens_per_radian": "tokens_per_radian"},
+    step=SPEEDS, symptom="The loss is worse: nearly all hands whirl round within one token.",
+    says="The sign of the exponent is lost: the hands get faster, not slower. It is 1 / theta^(2i/dim).")
+bug("theta_hard_coded", "tokens_per_radian", {"theta ** (": "10000.0 ** ("}, step=SPEEDS,
+    symptom="None with the usual base. Llama 3 (theta = 500,000) is right at position 0 and worse with every token.",
+    says="theta is not used: a base of 10,000 stands in its place. Use the theta you were given.")
+bug("scaling_unused", "rotary_frequencies", {"check_scaling(scaling)": "check_scaling(None)"},
+    step=SCALED, symptom="None in short prompts. In long ones Llama 3.1 and later lose the thread.",
+    says="The scaling is read but never used: with a linear factor of 4 every hand must turn 4 times slower.")
+GIVEN = "SCALINGS[kind](inv_freq, **numbers), 1.0"
+bug("scaling_multiplied", "rotary_frequencies",
+    {GIVEN: "inv_freq * (inv_freq / SCALINGS[kind](inv_freq, **numbers)), 1.0"},
+    {"(scaling)\n": '(scaling)\n    numbers |= {"factor": 1 / numbers["factor"]} if numbers else {}\n'},
+    step=SCALED,
+    symptom="None in short prompts of scaled models; in long ones they lose the thread sooner than without.",
+    says="The frequencies are multiplied by the factor. It stretches the wavelengths, so frequencies are divided.")
+also("scaling_multiplied", "slow_all_hands", {"inv_freq / factor": "inv_freq * factor"})
+bug("llama3_as_linear", "rotary_frequencies", {GIVEN: 'inv_freq / numbers.get("factor", 1.0), 1.0'},
+    step=SCALED, symptom="Llama 3.1 and later are worse from the second token on: their fast hands, too, are slowed.",
+    says="`llama3` is treated like `linear`: all hands are slowed. Fast hands must stay as they are.")
+BLEND = "(1 - keep) * inv_freq / factor + keep * inv_freq"
+bug("llama3_ends_swapped", "slow_the_slow_hands", {BLEND: "keep * inv_freq / factor + (1 - keep) * inv_freq"},
+    step=SCALED, symptom="Llama 3.1 and later are worse from the second token on.",
+    says="The ends are swapped: the fast hands are slowed and the slow ones kept. `keep` is 1 for hands of many turns.")
+bug("llama3_not_clamped", "slow_the_slow_hands", {".clamp(0, 1)": ""}, step=SCALED,
+    symptom="Llama 3.1 and later write nonsense: fast hands whirl many times faster than in training.",
+    says="The blend is not cut off at 0 and 1: hands beyond both ends are extrapolated. Use clamp(0, 1).")
+bug("llama3_without_two_pi", "slow_the_slow_hands", {"(2 * math.pi / inv_freq)": "(1 / inv_freq)"},
+    step=SCALED, symptom=LONG_TEXT,
+    says="A wavelength is 2π / inv_freq: without 2π every hand seems to turn 6.28 times as often as it does.")
+bug("llama3_without_blend", "slow_the_slow_hands",
+    {BLEND: "torch.where(turns > high_freq_factor, inv_freq, inv_freq / factor)"},
+    {BLEND: "torch.where(turns < low_freq_factor, inv_freq / factor, inv_freq)"},
+    step=SCALED, symptom=LONG_TEXT,
+    says="Between the ends you jump from kept to slowed. Those hands are blended in proportion to their turns.")
+OUT = "return rotate(x, self.angles(positions))"
+bug("never_turned", "LlamaRotaryEmbedding", {OUT: "return x"},
+    step=ANGLES, symptom="The loss is that of a model without positions.",
+    says="The vectors come back as they went in, at every position. Turn them by their angles.")
+bug("positions_ignored", "LlamaRotaryEmbedding", {"if positions is None:": "if True:"}, step=ANGLES,
+    symptom="None until text is padded on the left or a cache is used: then every new token stands at position 0.",
+    says="The positions that you were given are not used: you always count from 0. Use `positions` where it is given.")
+bug("starts_at_one", "LlamaRotaryEmbedding", {"arange(x.shape[-2], ": "arange(1, x.shape[-2] + 1, "},
+    step=ANGLES,
+    symptom="None: scores know distance only. With a cache, old and new tokens may be counted differently.",
+    says="You count from 1. It is harmless for scores, but position 0 is the first token's, and must turn nothing.")
+bug("counts_heads", "LlamaRotaryEmbedding", {"if positions is None:": "if x.ndim == 4:\n            "
+     "return rotate(x.transpose(1, 2), self.angles(torch.arange(x.shape[1]))).transpose(1, 2)\n"
+     "        if positions is None:"},
+    step=ANGLES, symptom="The same as no rotary at all: every token of a head is turned alike.",
+    says="You count along the head axis: permuting heads changes the result, permuting positions does not. "
+    "Tokens stand on the axis before the last: x.shape[-2].")
+bug("angles_in_own_dtype", "LlamaRotaryEmbedding",
+    {OUT: "angles = positions.to(x.dtype)[..., None] * self.inv_freq.to(x.dtype)\n        "
+     "return rotate(x, (angles.cos(), angles.sin()))"}, step=ANGLES,
+    symptom="In bfloat16 the error grows with the position; beyond 256 neighbours share one position.",
+    says="Positions or angles are computed in bfloat16, which cannot tell 300 from 301. Compute them in float32 and "
+    "convert cos and sin at the end.")
+bug("frequencies_follow_dtype", "LlamaRotaryEmbedding", {".to(self.inv_freq.device)": ".to(self.inv_freq)"},
+    step=ANGLES, symptom="A model moved to bfloat16 gets worse with the length of the text.",
+    says="Moved to bfloat16, the module takes its frequencies along, and they are then off by up to 0.4 %. "
+    "Keep inv_freq in float32.")
+bug("comes_back_in_float32", "LlamaRotaryEmbedding", {OUT: OUT.replace("(x, ", "(x.float(), ")}, step=FIRST,
+    symptom="In bfloat16 the next layer refuses its input, or everything runs in float32, at twice the memory.",
+    says="The result is float32 whatever went in: cos and sin are, and drag x along. Convert to x's dtype.")
+also("comes_back_in_float32", "rotate", {"part.to(x.dtype)": "part"})
+FACTOR = " * self.attention_factor"
+DEGREES = {"* self.inv_freq.to(": "* torch.deg2rad(self.inv_freq).to("}
+NO_FACTOR = {f"angles.cos(){FACTOR}, angles.sin(){FACTOR}": "angles.cos(), angles.sin()"}
+bug("in_degrees", "LlamaRotaryEmbedding", DEGREES, DEGREES | NO_FACTOR, step=ANGLES, symptom=UNSEEN,
+    says="Angles are taken in degrees: the fastest hand must turn by one radian a token, not by 1/57 of it.")
+bug("attention_factor_unused", "LlamaRotaryEmbedding", NO_FACTOR,
+    step=GROWN, symptom="None in most models. With yarn the scores of long texts are less sharp than in training.",
+    says="cos and sin come without the attention factor, which yarn asks for: multiply both by it. Elsewhere it is 1.")
+# fmt: on
+
+
+# ----------------------------------------------------------------------------------------------------- the exercises
+
+STRETCHING = "interleaved_angles neighbours_with_angles_of_halves lost_minus two_minuses first_half_overwritten".split()
+
+
+def _turns():
+    """Ways to turn: the lesson's and each wrong version, by what they are called, and whether lengths stay."""
+    wrong = [(f"a turn with the mistake {bug.name}", turn, bug.name.split(".")[1] not in STRETCHING)
+             for bug, turn in component.wrong("rotate")]  # fmt: skip
+    return [("the lesson's rotate", rotate, True), *wrong]
+
+
+def _first_mistold(name, answer, told) -> str:
+    """Where a probe is wrong about one of what is told: (what it is, the thing itself, the truth)."""
+    return first_fault(*(said(bool(answer(it)) == so, f"{name} should say {so} of {what}") for what, it, so in told))
+
+
+def judge_length_probe(answer) -> str:
+    doubled = ("one that returns x doubled", lambda x, rotation: 2 * x, False)
+    return _first_mistold("keeps_lengths", answer, [*_turns(), doubled])
+
+
+def judge_mended_scores(answer) -> str:
+    q, k, rotation = normal(0, 7, 6), normal(1, 7, 6), _rotation(2, 7, 3)
+    return same_tensor("mended_scores", answer(q, k, rotation), rotate(q, rotation) @ rotate(k, rotation).mT)
+
+
+def judge_distance_probe(answer) -> str:
+    def scores(turn_q, turn_k):
+        return lambda q, k, rotation: turn_q(q, rotation) @ turn_k(k, rotation).mT
+
+    def as_it_is(x, rotation):
+        return x
+
+    def back(x, rotation):
+        return rotate(x, (rotation[0], -rotation[1]))
+
+    told = [
+        ("the planted one", scores(rotate, as_it_is), False),
+        ("scores with turned keys only", scores(as_it_is, rotate), False),
+        ("scores with keys that turn the other way", scores(rotate, back), False),
+        ("scores where nothing turns, which know no distance but keep the law", scores(as_it_is, as_it_is), True),
+    ]
+    told += [(f"scores of queries and keys in {name}", scores(turn, turn), keeps) for name, turn, keeps in _turns()]
+    return _first_mistold("knows_distance_only", answer, told)
+
+
+def judge_rotate_part(answer) -> str:
+    faults = []
+    for dim, pairs in ((10, 2), (8, 4), (14, 3)):
+        x, rotation = normal(0, 2, 5, dim), _rotation(1, 5, pairs)
+        turned, left = rotate(x[..., : 2 * pairs], rotation), x[..., 2 * pairs :]
+        mine = answer(x, rotation)
+        fault = same_tensor(f"rotate_part, {pairs} pairs of {dim} numbers,", mine, torch.cat([turned, left], dim=-1))
+        if isinstance(mine, Tensor) and mine.shape == x.shape and not torch.equal(mine[..., 2 * pairs :], left):
+            fault = "the numbers after the turned ones should come out as they went in"
+        faults.append(fault)
+    return first_fault(*faults)
+
+
+def judge_law(answer) -> str:
+    laws = {"identity at 0", "length", "distance only"}
+    if not isinstance(answer, set | frozenset | list | tuple) or not set(answer) <= laws:
+        return f"the answer is a set of some of {sorted(laws)}, got {answer!r:.80}"
+    missing = sorted(laws - set(answer))
+    return said(not missing, f"{missing[0] if missing else ''!r} holds as well: try it on your rotate_part")
+
+
+def judge_stretched_base(answer) -> str:
+    faults = []
+    for dim, theta, factor in ((64, 10000.0, 4.0), (128, 500000.0, 8.0), (10, 100.0, 3.0)):
+        before, after = (rotary_frequencies(dim, base)[0] for base in (theta, float(answer(theta, dim, factor))))
+        slower, where = (before[-1] / after[-1]).item(), f"with theta {theta:.0f}, dim {dim} and factor {factor:g}"
+        told = f"{where} the slowest hand became {slower:.4g} times slower, not {factor:g} times"
+        faults.append(said(math.isclose(slower, factor, rel_tol=1e-3), told))
+    return first_fault(*faults)
+
+
+component.exercises = (
+    Exercise(
+        name="rotate", kind="implement", difficulty=3, importance=5, minutes=15,
+        task="Turn every pair (i, i + dim/2) of x by its angle.",
+        hints=(
+            "`turn_hands` does it for x (seq, dim): cut x into its halves, turn them, put them together again. What "
+            "must its patterns begin with, so that x may have more axes?",
+            "*The size of tensor a (3) must match the size of tensor b (2)*: 3 are the heads, which x may have between "
+            "batch and seq. cos and sin, (seq, pair) or (batch, seq, pair), lack that axis, so their batch is set "
+            "beside x's heads. Give them an axis of length 1 for each axis that they lack there. If sizes do match "
+            "and the numbers are wrong from position 1 on, look at the order of the two words in your pattern: "
+            "`(two pair)` or `(pair two)`?",
+            "cos, sin → x's dtype, with 1s for the heads → first, second = the halves → new first = first · cos − "
+            "second · sin → new second = second · cos + first · sin → join, first half first.",
+        ),
+    ),
+    Exercise(
+        name="slow_the_slow_hands", kind="implement", difficulty=4, importance=2, minutes=20,
+        task="Keep the fast hands, slow the slow ones by the factor, and blend those between.",
+        hints=(
+            "How many turns does a hand make in the text that the model was trained on? That number decides.",
+            "*The fast hands became slow*: a wavelength is 2π / speed, so a fast hand has a short one and *many* "
+            "turns. Many turns (at least `high_freq_factor`) means kept, few means slowed.",
+            "turns = trained length / wavelength → keep = (turns − low) / (high − low), held between 0 and 1 → "
+            "keep of the speed as it was, and the rest of it divided by the factor.",
+        ),
+    ),
+    Exercise(
+        name="rotary_frequencies", kind="implement", difficulty=3, importance=4, minutes=15,
+        task="Compute the speeds, slowed as the scaling says; return them and the attention factor.",
+        hints=(
+            "First without any scaling: a hand that needs 10 tokens for one radian turns a tenth of a radian a token. "
+            "Who knows the tokens? And what does hand 1 turn for dim = 4?",
+            "*My slowest hand is much too fast*: `tokens_per_radian` gives tokens, and a speed is one divided by them. "
+            "*`theta` is missing*, or *my speeds are a pair*: yarn takes the base as well, and gives back the speeds "
+            "with the attention factor; the other functions give the speeds alone, and their factor is 1.",
+            "refuse an odd dim and a base that is not positive, with `check_even` and `check_number` → speeds = 1 / "
+            "tokens per radian → ask `check_scaling` for the kind and its numbers → yarn, of the speeds, the base and "
+            "the numbers, gives both results → any other kind: its function in `SCALINGS`, of the speeds and the "
+            "numbers, gives the speeds; with them goes 1.0.",
+        ),
+    ),
+    Exercise(
+        name="LlamaRotaryEmbedding.angles", kind="implement", difficulty=2, importance=4, minutes=8,
+        task="Return cosines and sines of position times speed, times the attention factor.",
+        hints=(
+            "Every position meets every hand: the result has one axis more than `positions`.",
+            "*My sizes do not match*: positions are (seq) or (batch, seq). Give them a last axis of 1, with a pattern "
+            "that begins with `...`, and the hands line up along it.",
+            "angles = positions as floats, with a 1 at the end, times inv_freq on the same device → the pair of "
+            "their cosines and sines, each times the attention factor.",
+        ),
+    ),
+    Exercise(
+        name="LlamaRotaryEmbedding.forward", kind="implement", difficulty=1, importance=4, minutes=5,
+        task="Turn x to the positions, counting from 0 where none are given.",
+        hints=(
+            "Two parts are ready: one makes the rotation, the other turns.",
+            "*It works on short text and fails on a GPU*, or *position 0 is not left alone*: make the positions on x's "
+            "device, and count them along seq, the last axis but one, from 0.",
+            "where positions are None: 0 … seq − 1 → check them → rotate x by the angles of the positions.",
+        ),
+    ),
+    Exercise(
+        name="slowest_turn", kind="predict", difficulty=2, importance=4, minutes=5,
+        title="The slowest hand of Llama 3",
+        text="Llama 3.1 8B has heads of 128 numbers and the base 500,000. In how many tokens does its slowest hand "
+        "turn once round? Within one per cent.",
+        task="Type the number of tokens in which the slowest of 64 hands turns once.",
+        hints=(
+            "Which i has the slowest hand, and how fast does it turn?",
+            "*I get 500,000, or a sixth of what is right*: the slowest hand has i = 63, not 64, and a turn is 2π "
+            "radians, not one.",
+            "speed = 500,000 to the power −2·63/128; tokens = 2π / speed.",
+        ),
+        starter="slowest_turn = ...  # tokens",
+        answers={
+            "slowest_turn": typed_number(
+                2 * math.pi * 500000 ** (126 / 128),
+                0.01,
+                {
+                    500000.0: "500,000 is the base; the slowest hand has i = 63, and a turn is 2π radians",
+                    2 * math.pi * 500000: "that is i = 64; the hands are counted from 0, so the last is 63",
+                    500000 ** (126 / 128): "that many tokens turn it by one radian; a turn is 2π of them",
+                    2 * math.pi * 500000 ** (62 / 64): "that is a head of 64 numbers; here it has 128",
+                    2 * math.pi * 500000 ** (63 / 128): "the exponent is 2i/dim: you left out the 2",
+                },
+            )
+        },
+        solution="slowest_turn = 2 * math.pi * 500000 ** (2 * 63 / 128)",
+        why="More than two and a half million tokens: in a text of 8,192 that hand hardly moves, which is why it is "
+        "free to tell of meaning rather than of place.",
+    ),
+    Exercise(
+        name="hands_round", kind="predict", difficulty=3, importance=3, minutes=8,
+        title="How many hands get round?",
+        text="The same model was trained on texts of 8,192 tokens. How many of the 64 hands of a head turn at least "
+        "once round within such a text?",
+        task="Type how many of 64 hands turn at least once in 8,192 tokens.",
+        hints=(
+            "A hand gets round if its wavelength is at most 8,192 tokens.",
+            "*I get 43 or 44*: that asks for one radian, and a turn is 2π of them. *I am off by one*: the first hand "
+            "has i = 0 and counts.",
+            "2π · 500,000^(2i/128) ≤ 8,192; take logarithms, solve for i, and count from 0.",
+        ),
+        starter="hands_round = ...  # a whole number",
+        answers={
+            "hands_round": typed_number(
+                35,
+                1e-9,
+                {
+                    34: "nearly: the first hand has i = 0 and counts as well",
+                    43: "that many turn by one radian; a turn is 2π of them",
+                    44: "that many turn by one radian; a turn is 2π of them",
+                    18: "that is a head of 64 numbers; here it has 128",
+                    29: "those are the hands that do not get round",
+                },
+            )
+        },
+        solution="hands_round = sum(2 * math.pi * 500000 ** (2 * i / 128) <= 8192 for i in range(64))",
+        why="29 of 64 hands never went round in training. Where they point in longer text the model has never seen: "
+        "that is what the scalings are for.",
+    ),
+    Exercise(
+        name="two_hands_score", kind="predict", difficulty=2, importance=3, minutes=5,
+        title="Two hands, 100 tokens apart",
+        text="A vector of 4 numbers has two hands. The base is 10,000. Query and key are the same vector (1, 1, 0, 0), "
+        "both hands at twelve, 100 tokens apart. What is their score, the **sum** over both hands, to two places?",
+        task="Type the score of (1, 1, 0, 0) with itself, 100 tokens apart: the sum over both hands, not the mean.",
+        hints=(
+            "How far does each hand turn in 100 tokens? A score of a hand with itself is the cosine of its turn.",
+            "*I get 2 · cos 100*: the second hand is slower. With dim = 4 its exponent is 2/4.",
+            "cos(100 · 1) + cos(100 · 10,000^(−2/4)), in radians.",
+        ),
+        starter="two_hands_score = ...  # your number",
+        answers={
+            "two_hands_score": typed_number(
+                math.cos(100) + math.cos(1),
+                0.01,
+                {
+                    2 * math.cos(100): "the second hand is slower: 10,000^(−2/4) is a hundredth of a radian a token",
+                    math.cos(100) + math.cos(10): "10,000^(−2/4) is 0.01, not 0.1",
+                    math.cos(math.radians(100)) + math.cos(math.radians(1)): "the angles are radians, not degrees",
+                    math.cos(100): "that is the fast hand alone; the slow one scores as well",
+                    (math.cos(100) + math.cos(1)) / 2: "that is the mean; a dot product is the sum over both hands",
+                },
+            )
+        },
+        solution="two_hands_score = math.cos(100 * 1) + math.cos(100 * 10000 ** (-2 / 4))",
+        why="The fast hand has made nearly sixteen turns and looks near; the slow one, one radian on, says otherwise.",
+    ),
+    Exercise(
+        name="mended_rotate", kind="find the bug", difficulty=2, importance=4, minutes=10,
+        title="Right at position 0, and too long or too short elsewhere",
+        text="A model with this function trains, a little worse than it should. Position 0 is perfect. Mend it, and "
+        "write the **probe** that exposes it without knowing the right answer: a law that every turn keeps.",
+        task="Say whether a function keeps the length of the vectors that it turns.",
+        hints=(
+            "Turn (1, 0) by a quarter on paper, with the function as it stands. Then turn (0, 1).",
+            "*My probe says True of the broken one*: at position 0 nothing turns, so it cannot fail there; and for a "
+            "vector with one half zero the mistake does not show. Take random vectors at positions from 1 on.",
+            "A turn of (first, second) is (first · cos − second · sin, second · cos + first · sin): the one minus "
+            "stands in the first half. The probe compares the norms along the last axis before and after.",
+        ),
+        starter='''def mended_rotate(x, rotation):
+    """Turn every pair (i, i + dim/2) of x; rotation is (cos, sin), each (seq, dim/2). It has a mistake: mend it."""
+    cos, sin = rotation
+    up, right = rearrange(x, "... (two pair) -> two ... pair", two=2)
+    return rearrange([up * cos - right * sin, right * cos - up * sin], "two ... pair -> ... (two pair)")
+
+
+def keeps_lengths(turn) -> bool:
+    """Whether turn(x, rotation) leaves the length of every vector of x (seq, dim) as it was."""
+    raise NotImplementedError("Say whether a function keeps the length of the vectors that it turns.")''',
+        answers={
+            "mended_rotate": component.like("mended_rotate", "rotate", without=("rows", "bfloat16")),
+            "keeps_lengths": judge_length_probe,
+        },
+        solution='''def mended_rotate(x, rotation):
+    cos, sin = rotation
+    up, right = rearrange(x, "... (two pair) -> two ... pair", two=2)
+    return rearrange([up * cos - right * sin, right * cos + up * sin], "two ... pair -> ... (two pair)")
+
+
+def keeps_lengths(turn) -> bool:
+    x = torch.randn(7, 8, generator=torch.Generator().manual_seed(0))
+    angles = torch.arange(7.0)[:, None] * torch.tensor([1.0, 0.5, 0.1, 0.01])
+    turned = turn(x, (angles.cos(), angles.sin()))
+    return torch.allclose(turned.norm(dim=-1), x.norm(dim=-1), atol=1e-4)''',
+        why="With two minus signs the map is a reflection mixed with a stretch, not a turn. A law needs no right "
+        "answer to compare with: lengths stay.",
+    ),
+    Exercise(
+        name="mended_scores", kind="find the bug", difficulty=2, importance=4, minutes=12,
+        title="The same two words, the same distance, another score",
+        text="With these scores a model learns, but worse: the same two words at the same distance score one thing at "
+        "the beginning of a text and another at its end. Mend them, and write the **probe**.",
+        task="Say whether scores depend on how far apart query and key stand, and on nothing else of their places.",
+        hints=(
+            "What is turned, and what is not?",
+            "*My probe says True of the broken one*: move **all** positions by the same number, some tens of tokens, "
+            "and compare all scores; moved by nothing, nothing can show.",
+            "The probe: random q and k at positions 0 … 6 and the same at 50 … 56; the scores must agree to a small "
+            "tolerance.",
+        ),
+        starter='''def mended_scores(q, k, rotation):
+    """The score of every query and key, each (seq, dim), with positions turned in. It has a mistake: mend it."""
+    return einsum(rotate(q, rotation), k, "query dim, key dim -> query key")
+
+
+def knows_distance_only(scores) -> bool:
+    """Whether scores(q, k, rotation) stay the same when all positions move; rotation is (cos, sin), (seq, dim/2)."""
+    raise NotImplementedError("Say whether scores depend on the distance of query and key, not on their places.")''',
+        answers={"mended_scores": judge_mended_scores, "knows_distance_only": judge_distance_probe},
+        solution='''def mended_scores(q, k, rotation):
+    return einsum(rotate(q, rotation), rotate(k, rotation), "query dim, key dim -> query key")
+
+
+def knows_distance_only(scores) -> bool:
+    draw = torch.Generator().manual_seed(0)
+    q, k = torch.randn(7, 8, generator=draw), torch.randn(7, 8, generator=draw)
+    speeds = torch.tensor([1.0, 0.3, 0.1, 0.02])
+    here, there = (torch.arange(start, start + 7.0)[:, None] * speeds for start in (0, 50))
+    one, other = (scores(q, k, (angles.cos(), angles.sin())) for angles in (here, there))
+    return torch.allclose(one, other, atol=1e-3)''',
+        why="Only where both are turned does the turn of the one cancel against the turn of the other, up to their "
+        "distance. Values are never turned: what a word tells must not depend on where it stands.",
+    ),
+    Exercise(
+        name="mended_frequencies", kind="find the bug", difficulty=2, importance=4, minutes=8,
+        title="Works from scratch, babbles with published weights",
+        text="A model trained with these frequencies is as good as any. Given published weights it writes a few good "
+        "words and then nonsense. The check says when yours are the published ones.",
+        task="Mend the frequencies: hand i turns theta^(−2i/dim).",
+        hints=(
+            "Compute the first three speeds for dim = 6 and theta = 1,000 by hand: they should be 1, 0.1 and 0.01.",
+            "*Only the first is right now*: at i = 0 every wrong exponent gives 1. Compare hand 1.",
+            "The exponent of hand i is 2i/dim. What does `arange(dim // 2)` count?",
+        ),
+        starter='''def mended_frequencies(dim, theta=10000.0):
+    """The speed of each of the dim/2 hands, in radians a token (float32). It has a mistake: mend it."""
+    hand = torch.arange(dim // 2).float()
+    return theta ** (-hand / dim)''',
+        answers={
+            "mended_frequencies": component.like(
+                "mended_frequencies", "rotary_frequencies",
+                without=("factor", "linear", "spellings", "llama3", "yarn"), adapt=adapt_speeds,
+            )
+        },
+        solution='''def mended_frequencies(dim, theta=10000.0):
+    hand = torch.arange(dim // 2).float()
+    return theta ** (-2 * hand / dim)''',
+        why="Without the 2 the slowest hand is nearly a hundred times too fast. Nothing in training tells: the weights "
+        "learn around it. Weights that were trained with other hands do not.",
+    ),
+    Exercise(
+        name="rotate_part", kind="transfer", difficulty=3, importance=3, minutes=15, title="Turn a part only",
+        text="Some models turn only the first numbers of a head and leave the others free of position. Write it. Then "
+        "say which laws still hold for the whole vector: `identity at 0`, `length`, `distance only` (the score of two "
+        "vectors depends on how far apart they are).",
+        task="Turn the first 2 · pair numbers of x and leave the others as they are.",
+        hints=(
+            "How many numbers are to be turned stands in the rotation: cos has one for each pair.",
+            "*My sizes do not match*, or *it agrees only where all is turned*: number i is paired with i + pair "
+            "**within the turned part**, not with i + dim/2.",
+            "Cut x into the part that is turned and the part that is not, turn the first with `rotate`, put the two "
+            "together. For the laws: a score is a sum over the two parts.",
+        ),
+        starter='''def rotate_part(x, rotation):
+    """Turn the first numbers of x (..., seq, dim); rotation is (cos, sin), each (seq, pair) with pair ≤ dim/2."""
+    raise NotImplementedError("Turn the first 2 · pair numbers of x and leave the others as they are.")
+
+
+laws_that_hold = ...  # a set, such as {"length"}''',
+        answers={"rotate_part": judge_rotate_part, "laws_that_hold": judge_law},
+    ),
+    Exercise(
+        name="stretched_base", kind="transfer", difficulty=4, importance=2, minutes=15,
+        title="Longer text by another base",
+        text="There is a third way to longer text: leave the formula and raise the base, so that the **slowest** hand "
+        "becomes exactly `factor` times slower while the fastest keeps its speed, and all between are stretched more "
+        "the slower they are. Which base does it?",
+        task="Return the base with which the slowest hand is exactly `factor` times slower.",
+        hints=(
+            "Write down the speed of the slowest hand, with its exponent as a fraction of dim. Then the same with the "
+            "new base, and set them in the ratio that is asked.",
+            "*theta · factor is nearly right*: the last exponent is (dim − 2)/dim, not 1, so the base must grow by a "
+            "little more than the factor.",
+            "new^((dim − 2)/dim) = factor · theta^((dim − 2)/dim); solve for new.",
+        ),
+        starter='''def stretched_base(theta, dim, factor) -> float:
+    """The base that makes the slowest of the dim/2 hands `factor` times slower and leaves the fastest."""
+    raise NotImplementedError("Return the base with which the slowest hand is exactly `factor` times slower.")''',
+        answers={"stretched_base": judge_stretched_base},
+    ),
+)  # fmt: skip

@@ -1,0 +1,390 @@
+"""Where it goes wrong: the last line up to which a learner's numbers are the lesson's, and the step that is missing.
+
+While a failing answer runs once more, every tensor that a line of the learner's makes is kept with that line. A step of
+the lesson counts as reached when a line holds its numbers, in whatever order: layout, einsum or view, repeated keys,
+complex numbers and float64 make no difference.
+"""
+
+import linecache
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from . import guard
+from .compare import close, names_of, relation
+from .parts import Case, Part, Step
+
+JUDGE = str(Path(__file__).parents[1])
+TOLERANCE = 2e-4
+BUILDING = ("__init__", "_apply", "__new__")  # what is made there is early: mostly weights, which are no step
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a learner's: its file, its number and its text."""
+
+    file: str
+    number: int
+
+    @property
+    def text(self):
+        return linecache.getline(self.file, self.number).strip()
+
+    def around(self, many: int) -> list[tuple[int, str]]:
+        """The lines about this one, each with its number."""
+        lines = linecache.getlines(self.file)
+        first, last = max(1, self.number - many), min(len(lines), self.number + many)
+        return [(number, lines[number - 1].rstrip("\n")) for number in range(first, last + 1)]
+
+    def __str__(self):
+        return f"line {self.number} (`{self.text:.90}`)"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A tensor that a line made, by which function of the library, and whether while the module was built."""
+
+    line: Line
+    value: Tensor
+    function: str
+    early: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an answer leaves the lesson's way.
+
+    `step` is the missing one, `reached` the last that is there, if any, and `until` its line; `line` is where it goes
+    wrong, `says` how the value there relates to the step. `pair` is (expected, yours) where both have one shape.
+    `heals`: with the missing step put after `until`, the case came out right. `case` and `value`: the case that showed
+    it, and the learner's tensor that was held against the step. `what` is compared, and the step is `missing` or wrong.
+    """
+
+    step: Step
+    reached: str
+    until: Line | None
+    line: Line
+    says: str
+    pair: tuple[Tensor, Tensor] | None
+    heals: bool = False
+    case: Case | None = None
+    value: Tensor | None = None
+    afterwards: bool = False  # the answer was there, and is changed
+    what: str = "numbers"
+    missing: str = "missing"
+
+    def __str__(self):
+        if self.afterwards:
+            return f"In {self.until} you have the answer, and change it afterwards, in {self.line}. {self.says}"
+        missing = f"the next step is {self.missing}: {self.step.name}."
+        if self.until is None:
+            told = f"It goes wrong in {self.line}: the first step is {self.missing}: {self.step.name}."
+        elif self.line != self.until:
+            told = (
+                f"Up to {self.until} your {self.what} are the lesson's ({self.reached}). "
+                f"It goes wrong in {self.line}: {missing}"
+            )
+        else:
+            told = f"In {self.until} your {self.what} are the lesson's up to this: {self.reached}. Then {missing}"
+        mend = " With that step put there, all the rest of yours is right." if self.heals else ""
+        return f"{told} {self.says}".strip() + mend
+
+
+class Watch(TorchFunctionMode):
+    """Keeps every tensor that a learner's line makes. `instead` puts another value in the place of the nth one."""
+
+    def __init__(self, instead: tuple[int, Callable] | None = None):
+        super().__init__()
+        self.made: list[Made] = []
+        self.instead = instead
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        written = function is Tensor.__setitem__
+        parts = args[:1] if written else result if isinstance(result, tuple | list) else [result]
+        if not any(isinstance(part, Tensor) for part in parts):
+            return result
+        line, early = _learner(sys._getframe(1))
+        if line is None:
+            return result
+        name = getattr(function, "__name__", "")
+        for part in parts:
+            if isinstance(part, Tensor) and part.numel():
+                if self.instead and self.instead[0] == len(self.made):
+                    result = self.instead[1](part) if part is result else result
+                self.made.append(Made(line, part.detach().clone(), name, early))  # it may be written to
+        return result
+
+
+def _learner(frame) -> tuple[Line | None, bool]:
+    """The learner's line that a frame is called from, unless the judge stands between, and whether it builds a module."""
+    homes, line = guard.homes(), None
+    while frame:
+        file = frame.f_code.co_filename
+        if file.startswith(JUDGE):
+            break
+        if not file.startswith(homes) and not file.startswith("<frozen"):
+            if line is None:
+                if not linecache.getline(file, frame.f_lineno):
+                    break
+                line = Line(file, frame.f_lineno)
+            if frame.f_code.co_name in BUILDING:
+                return line, True
+        frame = frame.f_back
+    return line, False
+
+
+class _Watched:
+    """A subject whose calls are watched."""
+
+    def __init__(self, subject, instead=None):
+        self.subject, self.calls, self.instead = subject, [], instead
+
+    def __call__(self, *args, **kwargs):
+        watch = Watch(self.instead if not self.calls else None)
+        self.calls.append((args, kwargs, watch, None))
+        with watch:
+            result = self.subject(*args, **kwargs)
+        self.calls[-1] = (args, kwargs, watch, result)
+        return result
+
+    def __getattr__(self, name):
+        return getattr(self.subject, name)
+
+
+def locate(part: Part, kind, failed: list[Case]) -> Place | None:
+    """Where the learner's `kind` leaves the lesson's way, by the first of the failed cases that shows it.
+
+    None where every step is there, and only the order or the form of what comes out is another.
+    """
+    for case in failed if part.steps else ():
+        try:
+            place, whole = (part.look or _locate)(part, kind, case)
+        except (Exception, SystemExit):  # what cannot be watched is not located
+            continue
+        if place or whole:
+            return place
+    return None
+
+
+def _locate(part: Part, kind, case: Case) -> tuple[Place | None, bool]:
+    """Where one case leaves the way; and whether it runs through, with every step on it."""
+    watched, whole = _Watched(part.adapt(kind)), True
+    guard.usual()
+    try:
+        case.run(watched)
+    except (Exception, SystemExit):  # it is told elsewhere; what was made before says where
+        whole = False
+    for number, (args, kwargs, watch, result) in enumerate(watched.calls):
+        steps, made = list(part.steps(*args, **kwargs)), watch.made
+        given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        found = _missing(steps, made, given)
+        if found is None:
+            changed = _changed(steps, made, result)
+            if changed:
+                at, suspect = changed
+                last, line = steps[-1], made[suspect].line
+                says, pair = relation(result, last.value, names_of(last.axes, last.value), TOLERANCE, _sizes(steps))
+                return Place(last, "", made[at].line, line, says, pair, False, case, result, True), whole
+            whole = whole and bool(made)
+            continue
+        step, last, at, suspect = found
+        heals = number == 0 and at is not None and _heals(part, kind, case, steps[last], step, at, made[at].value)
+        until = None if at is None else made[at].line
+        line = until if heals or suspect is None else made[suspect].line
+        if line is None:
+            whole = False
+            continue
+        yours = made[at].value if heals or suspect is None else _theirs(made, suspect, step)
+        says, pair = relation(yours, step.value, names_of(step.axes, step.value), TOLERANCE, _sizes(steps))
+        if step.ordered and yours.dtype != step.value.dtype:
+            says = f"It is {str(yours.dtype)[6:]} there, where {str(step.value.dtype)[6:]} belongs."
+        return Place(step, steps[last].name if at is not None else "", until, line, says, pair, heals, case, yours), whole
+    return None, whole and bool(watched.calls)
+
+
+def passes_through(part: Part, kind, case: Case, value: Tensor) -> bool:
+    """Whether a version's case makes a tensor of these numbers on its way."""
+    watched = _Watched(part.adapt(kind))
+    guard.usual()
+    try:
+        case.run(watched)
+    except (Exception, SystemExit):  # what was made before it counts
+        pass
+    return any(watch.made and _Numbers(watch.made, part.steps(*args, **kwargs)).known([value])
+               for args, kwargs, watch, _ in watched.calls)  # fmt: skip
+
+
+def _sizes(steps) -> dict[str, int]:
+    """How long every axis that the steps name is."""
+    named = [zip(step.axes.split(), step.value.shape) for step in steps if len(step.axes.split()) == step.value.ndim]
+    return {name: size for axes in named for name, size in axes if name != "one"}
+
+
+def _missing(steps: list[Step], made: list[Made], given: list[Tensor]):
+    """The first step that is not there; the last one before it that is; where in `made` it is; and what is made next.
+
+    None where nothing is missing.
+    """
+    if not made:
+        return None
+    numbers = _Numbers(made, steps)
+    found = [numbers.place(step) for step in steps]
+    there = [place is not None for place in found]
+    names = [step.name for step in steps]
+    before = [step.after if step.after is not None else tuple(names[max(0, i - 1) : i]) for i, step in enumerate(steps)]
+    for i in reversed(range(len(steps))):  # whoever has what is made of a step has had the step
+        for name in before[i] if there[i] else ():
+            there[names.index(name)] = True
+    used = {each.function for each in made}
+    absent = [i for i, step in enumerate(steps) if not there[i] and not step.waypoint and step.inside not in used]
+    if not absent:
+        return None
+    seen = [i for i in _made_of(absent[0], before, names) if found[i] is not None]
+    last = max(seen, key=lambda i: (found[i], i), default=None)
+    at = None if last is None else found[last]
+    known = numbers.known([*(step.value for step in steps), *given])
+    early = steps[absent[0]].early
+    after = [i for i in range(0 if at is None else at + 1, len(made)) if early or not made[i].early]
+    suspect = next((i for i in after if i not in known), None)
+    if at is not None:  # the last line that still has the same numbers
+        same = numbers.known([steps[last].value])
+        at = max(i for i in (at, *same) if suspect is None or i < suspect)
+    return steps[absent[0]], last, at, suspect
+
+
+def _changed(steps: list[Step], made: list[Made], result) -> tuple[int, int] | None:
+    """Where the answer was there, and where it is changed; None where it came out, if in another order."""
+    wanted = steps[-1].value
+    numbers = _Numbers(made, steps)
+    if not made or not isinstance(result, Tensor) or numbers.alike(result, _plain(result), wanted, _plain(wanted)):
+        return None
+    at = numbers.place(steps[-1])
+    known = numbers.known([step.value for step in steps])
+    suspect = None if at is None else next((i for i in range(at + 1, len(made)) if i not in known), None)
+    return None if suspect is None else (at, suspect)
+
+
+def _made_of(missing: int, before, names) -> list[int]:
+    """The steps that one is made of, at whatever remove."""
+    queue, found = [missing], set()
+    while queue:
+        for name in before[queue.pop()]:
+            i = names.index(name)
+            if i not in found:
+                found.add(i)
+                queue.append(i)
+    return sorted(found)
+
+
+class _Numbers:
+    """The tensors that were made, to be found by their numbers in any order, or in that of `ordered` steps."""
+
+    def __init__(self, made: list[Made], steps: Sequence[Step]):
+        self.ordered = any(step.ordered for step in steps)
+        self.made = [each.value for each in made]
+        self.values = [_plain(value) for value in self.made]
+        self.groups: dict[Line, list[int]] = {}
+        for i, each in enumerate(made):
+            self.groups.setdefault((each.line, each.function), []).append(i)
+        finite = [value.nan_to_num(0, 1, -1) for value in self.values]
+        self.sums = [(float(value.sum()), float(value.abs().sum())) for value in finite]
+
+    def place(self, step: Step) -> int | None:
+        """Which tensor is the first with a step's numbers, in one piece or the last of several; None where none is."""
+        wanted = _plain(step.value)
+        for i, value in enumerate(self.values):
+            if self._like(i, value, step.value, wanted) and (
+                not step.shaped or _fits(self.made[i].shape, step.value.shape)
+            ):
+                return i
+        for places in self.groups.values():  # made piece by piece, in a loop
+            if 1 < len(places) and sum(self.values[i].numel() for i in places) == wanted.numel():
+                joined = torch.cat([self.values[i] for i in places])
+                if self.alike(self.made[places[0]], joined, step.value, wanted):
+                    return places[-1]
+        return None
+
+    def known(self, values) -> set[int]:
+        """The tensors that hold the numbers of one of these values."""
+        wanted = [(each, _plain(each)) for each in values]
+        return {i for i, value in enumerate(self.values)
+                if any(self._like(i, value, *each) or self.ordered and _piece(value, each[1]) for each in wanted)
+                }  # fmt: skip
+
+    def alike(self, found: Tensor, value: Tensor, step: Tensor, wanted: Tensor) -> bool:
+        """Whether the plain numbers `value` of a tensor are those that are wanted."""
+        if self.ordered:
+            return found.dtype == step.dtype and close(value, wanted, TOLERANCE)
+        return _sorted_alike(value, wanted)
+
+    def _like(self, i, value, step, wanted):
+        if value.numel() != wanted.numel():
+            return False
+        total, size = self.sums[i]
+        finite = wanted.nan_to_num(0, 1, -1)
+        slack = 5 * TOLERANCE * max(1.0, float(finite.abs().sum()))
+        if abs(size - float(finite.abs().sum())) > slack or abs(total - float(finite.sum())) > slack:
+            return False
+        return self.alike(self.made[i], value, step, wanted)
+
+
+def _piece(value: Tensor, wanted: Tensor) -> bool:
+    """Whether all of `value` stands somewhere in `wanted`, in one piece."""
+    starts = (wanted == value[0]).nonzero().flatten().tolist() if len(value) < len(wanted) else []
+    return any(torch.equal(wanted[start : start + len(value)], value) for start in starts[:9])
+
+
+def _fits(shape, wanted) -> bool:
+    """Whether two shapes are one, axes of size 1 at the front aside."""
+    one, other = list(shape), list(wanted)
+    for each in (one, other):
+        while each and each[0] == 1:
+            del each[0]
+    return one == other
+
+
+def _plain(value: Tensor) -> Tensor:
+    value = torch.view_as_real(value) if value.is_complex() else value
+    return value.detach().double().flatten()
+
+
+def _sorted_alike(one: Tensor, other: Tensor) -> bool:
+    return one.numel() == other.numel() and close(one.sort().values, other.sort().values, TOLERANCE)
+
+
+def _heals(part, kind, case, last: Step, step: Step, at: int, value: Tensor) -> bool:
+    """Whether all is right once the missing step stands in the place of the last one that is there."""
+    before, wanted = _plain(last.value), _plain(step.value)
+    if not before.numel() == wanted.numel() == value.numel():
+        return False
+
+    def put(there: Tensor):
+        flat = _plain(there)
+        mended = torch.empty_like(flat)
+        mended[flat.argsort()] = wanted[before.argsort()]
+        return mended.reshape(there.shape).to(there.dtype)
+
+    watched = _Watched(part.adapt(kind), (at, put))
+    guard.usual()
+    try:
+        found = case.run(watched)
+    except (Exception, SystemExit):
+        return False
+    guard.usual()
+    right = case.run(part.adapt(part.reference))
+    pairs = zip(*(each if isinstance(each, tuple) else (each,) for each in (found, right)))
+    return len(watched.calls) == 1 and all(close(mine, ours, 3 * case.tolerance) for mine, ours in pairs)
+
+
+def _theirs(made: list[Made], suspect: int, step: Step) -> Tensor:
+    """The learner's value to hold against the missing step: of its size, and from the line where it goes wrong."""
+    same = [each for each in made[suspect:] if each.value.numel() == step.value.numel()]
+    here = [each.value for each in same if each.line == made[suspect].line]
+    return here[-1] if here else same[0].value if same else made[suspect].value
