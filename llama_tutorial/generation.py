@@ -7,10 +7,12 @@ Choose a token, feed it back, and never compute the same key twice.
 
 __all__ = [
     "RESERVED", "load_directory", "read_config", "load_weights", "load_shipped", "check_prompt",
-    "check_length", "end_ids", "write_on", "stream", "generate", "whole_characters", "stream_text", "talk",
+    "check_length", "end_ids", "tell_of_stops", "write_on", "stream", "generate", "whole_characters",
+    "stream_text", "talk",
 ]
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from importlib.resources import files
@@ -110,10 +112,23 @@ def check_length(max_new_tokens, seed):
 
 
 def end_ids(eos_token_id, vocab_size):
-    """The ids that end a text, as a list; TypeError or ValueError for one that no token has."""
-    several = isinstance(eos_token_id, Sequence) and not isinstance(eos_token_id, str)
-    ends = [] if eos_token_id is None else list(eos_token_id) if several else [eos_token_id]
-    return [check_number("eos_token_id", end, f"[0, {vocab_size})", whole=True) for end in ends]
+    """The ids that end a text, as a list; TypeError or ValueError for one that no token has.
+
+    Of several, those beyond the vocabulary are left out: a tokenizer may know them, no model writes them.
+    """
+    if isinstance(eos_token_id, Sequence) and not isinstance(eos_token_id, str):
+        ends = [check_number("eos_token_id", end, "[0, ∞)", whole=True) for end in eos_token_id]
+        return [end for end in ends if end < vocab_size]
+    alone = [] if eos_token_id is None else [eos_token_id]
+    return [check_number("eos_token_id", end, f"[0, {vocab_size})", whole=True) for end in alone]
+
+
+def tell_of_stops(model):
+    """Warn where a published model's file names texts that end a text: `generate` sees ids only."""
+    stops = getattr(model, "generation_config", {}).get("stop_strings")
+    if stops:
+        told = f"generation_config.json names stop_strings {stops!r:.80}, and generate sees no text"
+        warnings.warn(f"{told}: the `stream` of PublishedTokenizer ends there", stacklevel=3)
 
 
 RESERVED = 16384  # up to so many tokens the cache gets all of its room at once
@@ -193,11 +208,13 @@ def generate(
     """The prompt and what the model writes after it: (batch, seq) → (batch, seq + at most max_new_tokens).
 
     It stops early when every row has written an id of `eos_token_id`; a row that has is filled up with the first of
-    them. The other arguments and the errors are those of `stream`; ValueError for an eos_token_id that no token has.
+    them. Of several, ids beyond the vocabulary do nothing. The other arguments and the errors are those of `stream`;
+    ValueError for an eos_token_id that no token has. A model whose file names `stop_strings` warns of them.
     """
     how = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "use_cache": use_cache}
     tokens = stream(model, input_ids, max_new_tokens, attention_mask=attention_mask, **how)  # refuses, and waits
     ends = torch.tensor(end_ids(eos_token_id, model.config.vocab_size)).to(input_ids)
+    tell_of_stops(model)
     done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
     written = []
     for chosen in tokens:

@@ -73,7 +73,9 @@ class Hub(BaseHTTPRequestHandler):
     def give(self, name, revision, path):
         if name == "meta/gated":
             return self.refuse(403 if self.headers["Authorization"] else 401, "GatedRepo")
-        content = self.models[name][path]
+        content = self.models[name].get(path)
+        if content is None:
+            return self.refuse(404, "EntryNotFound")
         headers = {"ETag": f'"{digest(content)}"', "X_Repo_Commit": COMMIT, "Accept_Ranges": "bytes"}
         if name in self.dead and self.command == "GET":
             self.close_connection = True
@@ -106,8 +108,10 @@ told = []
 for name, revision in json.loads(sys.argv[1]):
     try:
         model = LlamaForCausalLM.from_pretrained(name, revision=revision)
-        ids = PublishedTokenizer.from_pretrained(name, revision=revision).encode("text")
-        told.append(model(torch.tensor([ids])).sum().item())
+        tokenizer = PublishedTokenizer.from_pretrained(name, revision=revision)
+        ids = tokenizer.encode("text")
+        told.append([tokenizer.template, tokenizer.tool_template] if tokenizer.template else None)
+        told[-1] = told[-1] or model(torch.tensor([ids])).sum().item()
     except Exception as error:
         told.append(f"{type(error).__name__}: {error}")
 print(json.dumps(told))
@@ -129,6 +133,17 @@ def hub(tmp_path_factory):
         Hub.models[f"me/{kind}"] = files | NOT_ASKED_FOR
     whole = Hub.models["me/whole"]
     Hub.models |= {"me/private": whole, "meta/gated": whole, "me/broken": whole, "me/dead": whole}
+    words = {name: content for name, content in whole.items() if "safetensors" not in name and name != "tokenizer.json"}
+    Hub.models["me/pieces"] = words | {"tokenizer.model": b"pieces", "model.safetensors": whole["model.safetensors"]}
+    Hub.models["me/pickles"] = words | {"pytorch_model.bin": b"a pickle", "tokenizer.json": whole["tokenizer.json"]}
+    Hub.models["me/gguf"] = {"model.Q4_K_M.gguf": b"GGUF", "README.md": b"words"}
+    Hub.models["me/adapter"] = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x"}
+    Hub.models["me/chats"] = whole | {
+        "chat_template.jinja": b"default", "additional_chat_templates/tool_use.jinja": b"tools",
+        "additional_chat_templates/notes.json": b"{}", "onnx/config.json": b"{}", "onnx/model.safetensors": b"x",
+        "tokenizer_config.json": b'{"fast_tokenizer_files": ["tokenizer.4.0.json"]}',
+        "tokenizer.4.0.json": whole["tokenizer.json"], "tokenizer.json": b"{}",
+    }  # fmt: skip
     Hub.models["me/mistral"] = whole | {"config.json": b'{"model_type": "mistral"}'}
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -188,3 +203,22 @@ def test_a_token_opens_what_is_private_and_not_what_is_gated(hub, tmp_path):
     private, gated = hub("me/private", "meta/gated", home=tmp_path, HF_TOKEN="hf_secret")
     assert private == hub.wanted and "is gated" in gated
     assert {token for path, _, token in Hub.asked if "me/" in path or "meta/" in path} == {"Bearer hf_secret"}
+
+
+def test_what_a_model_of_the_hub_is_instead_is_named(hub, tmp_path):
+    pieces, pickles, gguf, adapter = hub("me/pieces", "me/pickles", "me/gguf", "me/adapter", home=tmp_path)
+    assert pieces.startswith("FileNotFoundError: the hub has no tokenizer.json under me/pieces: only tokenizer.model")
+    assert "AutoTokenizer" in pieces
+    assert pickles.startswith("FileNotFoundError: the hub has no model.safetensors under me/pickles: only pickles")
+    assert "under me/gguf: it holds a GGUF file" in gguf and "under me/adapter: it is a LoRA adapter" in adapter
+    fetched = {path.split("/")[-1] for path, *_ in Hub.asked if "/resolve/" in path}
+    assert not any(name.endswith((".bin", ".gguf", ".model")) for name in fetched)
+    told = hub("me/pieces", "me/pickles", home=tmp_path, HF_HUB_OFFLINE="1")  # what is in the cache speaks for itself
+    assert "no tokenizer.json in" in told[0] and "no model.safetensors" in told[1]
+
+
+def test_chat_templates_come_with_their_folder_and_no_other_folder_comes(hub, tmp_path):
+    assert hub("me/chats", home=tmp_path) == [["default", "tools"]]
+    fetched = {path.split("/main/")[-1].split(f"/{COMMIT}/")[-1] for path, *_ in Hub.asked if "/resolve/" in path}
+    assert "additional_chat_templates/tool_use.jinja" in fetched and "tokenizer.4.0.json" in fetched
+    assert not [name for name in fetched if "/" in name and not name.endswith(".jinja")]

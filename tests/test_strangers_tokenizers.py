@@ -6,100 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import transformers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from strangers import FAST, KINDS, SPECIALS, begun, object_of, same_as_transformers, written
+from tokenizers import Tokenizer, models
 
 from llama_tutorial import LlamaForCausalLM, PublishedTokenizer, cli
-
-TRAINED_ON = ["The for statement is used to iterate over a sequence.", "don't, he 's said it . 12 naïve  ☃"] * 3
-TEXTS = ["The for statement", " The  for ☃é👩‍🚀", "don 't , iterate . over\n\n\tit ",
-         "<turn>user<end> The<end> <new>for", ""]  # fmt: skip
-SPECIALS = ["<unk>", "<s>", "</s>", "<turn>", "<end>"]
-
 
 # ------------------------------------------------------------------------------------------------ every kind
 
 
-def pieces(*steps, split="metaspace", scheme="always"):
-    """A tokenizer of pieces with ▁ for spaces and with bytes, whose decoder takes the steps given."""
-    inner = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    if split == "metaspace":
-        inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
-    else:
-        begun = [normalizers.Prepend("▁")] if scheme == "always" else []
-        inner.normalizer = normalizers.Sequence([*begun, normalizers.Replace(" ", "▁")])
-    inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), *steps])
-    letters = [f"<0x{byte:02X}>" for byte in range(256)]
-    how = {"vocab_size": 340, "special_tokens": SPECIALS + letters, "show_progress": False}
-    front = " " if scheme == "never" else ""
-    words = [front + word for text in TRAINED_ON for word in text.replace("☃", "").split()]  # no piece spans two
-    inner.train_from_iterator(words, trainers.BpeTrainer(limit_alphabet=40, **how))
-    told = json.loads(inner.to_str())  # bytes are ordinary tokens
-    told["added_tokens"] = [token for token in told["added_tokens"] if not token["content"].startswith("<0x")]
-    return Tokenizer.from_str(json.dumps(told))
-
-
-def byte_level():
-    inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    how = {"initial_alphabet": pre_tokenizers.ByteLevel.alphabet(), "show_progress": False}
-    inner.train_from_iterator(TRAINED_ON, trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIALS, **how))
-    return inner
-
-
-def metaspace(scheme="always"):
-    inner = Tokenizer(models.Unigram())
-    inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
-    inner.decoder = decoders.Metaspace(prepend_scheme=scheme)
-    how = {"vocab_size": 80, "special_tokens": SPECIALS, "unk_token": "<unk>", "show_progress": False}
-    inner.train_from_iterator(TRAINED_ON, trainers.UnigramTrainer(**how))
-    return inner
-
-
-def word_pieces(cleanup=True):
-    inner = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    inner.normalizer, inner.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    inner.decoder = decoders.WordPiece(cleanup=cleanup)
-    how = {"vocab_size": 120, "special_tokens": SPECIALS, "show_progress": False}
-    inner.train_from_iterator(TRAINED_ON, trainers.WordPieceTrainer(**how))
-    return inner
-
-
-def words_with_ends():
-    """Every word ends in </w>, which the decoder makes a space."""
-    inner = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
-    inner.pre_tokenizer, inner.decoder = pre_tokenizers.Whitespace(), decoders.BPEDecoder()
-    how = {"vocab_size": 120, "special_tokens": SPECIALS, "show_progress": False, "end_of_word_suffix": "</w>"}
-    inner.train_from_iterator(TRAINED_ON, trainers.BpeTrainer(**how))
-    return inner
-
-
-def plain_words():
-    """Whole words and no decoder: a space between each two."""
-    inner = Tokenizer(models.WordLevel(unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.WordLevelTrainer(special_tokens=SPECIALS, show_progress=False)
-    inner.train_from_iterator(TRAINED_ON, trainer)
-    return inner
-
-
-FUSED, STRIPPED = (decoders.Fuse(),), (decoders.Fuse(), decoders.Strip(" ", 1, 0))
-KINDS = {
-    "byte level": byte_level,
-    "pieces with a space in front": lambda: pieces(*STRIPPED, split="normalizer"),
-    "pieces without one": lambda: pieces(*FUSED, split="normalizer", scheme="never"),
-    "pieces of which two spaces are dropped": lambda: pieces(decoders.Fuse(), decoders.Strip(" ", 2, 0)),
-    "pieces split by Metaspace": lambda: pieces(*STRIPPED, scheme="first"),
-    "Metaspace": metaspace,
-    "Metaspace at the first": lambda: metaspace("first"),
-    "Metaspace never": lambda: metaspace("never"),
-    "word pieces": word_pieces,
-    "word pieces as they are": lambda: word_pieces(cleanup=False),
-    "words with ends": words_with_ends,
-    "plain words": plain_words,
-}
 made = functools.cache(lambda kind: PublishedTokenizer(KINDS[kind](), {}, []))
 SOME_TEXT = st.text(
     st.sampled_from("The for statement .,'!? \n\t▁é☃👩\u200d🚀�don't 's") | st.characters(exclude_categories=["Cs"]),
@@ -127,7 +43,35 @@ def test_what_is_streamed_after_a_prompt_is_the_rest_of_the_whole(kind, text, wh
             continue
         if "\ufffd" not in whole or "\ufffd" in text:
             assert prompt + "".join(tokenizer.stream(rest, after=begin)) == whole
-            assert "".join(tokenizer.stream(all_ids)) == whole
+            assert "".join(tokenizer.stream(all_ids, after=())) == whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first", range(1, 6))
+def test_what_a_model_wrote_keeps_the_space_before_it_without_its_prompt(kind, first):
+    """As a reader of a model's ids has them: the prompt is on the page already, and its ids are not handed in."""
+    tokenizer = made(kind)
+    text = "The for statement is used to iterate over"
+    prompt = " ".join(text.split()[:first])
+    ids, begin = tokenizer.encode(text), tokenizer.encode(prompt)
+    assert ids[: len(begin)] == begin
+    assert tokenizer.decode(begin) + "".join(tokenizer.stream(ids[len(begin) :])) == tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("kind", ["pieces with a space in front", "Metaspace", "byte level"])
+def test_a_text_that_begins_as_encode_begins_one_is_a_text_of_its_own(kind):
+    inner = KINDS[kind]()
+    begun(inner)
+    tokenizer = PublishedTokenizer(inner, {}, [2])
+    ids = tokenizer.encode("The for statement")
+    assert "".join(tokenizer.stream(iter([*ids, 2, *ids]))) == "The for statement"
+    assert "".join(tokenizer.stream([])) == "".join(tokenizer.stream([2, 5])) == ""
+
+
+def test_where_no_id_is_a_word_all_of_them_stream():
+    tokenizer = PublishedTokenizer(Tokenizer(models.WordLevel({"</s>": 0, " ": 1}, unk_token="</s>")), {}, [])
+    tokenizer.inner.add_special_tokens(["</s>"])
+    assert "".join(tokenizer.stream([1, 0, 1])) == tokenizer.decode([1, 0, 1])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,41 +112,6 @@ def test_spaces_are_cleaned_up_across_pieces(text, cut):
 # ------------------------------------------------------------------------------------------------ every place
 
 
-def written(directory, kind="byte level", change=None, **files):
-    """A directory with a tokenizer and the JSON files given, by name without the end; None leaves one out."""
-    inner = KINDS[kind]()
-    if change is not None:
-        inner = change(inner) or inner
-    inner.save(str(directory / "tokenizer.json"))
-    files = {"tokenizer_config": {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}, **files}
-    for name, told in files.items():
-        if told is not None:
-            (directory / f"{name}.json").write_text(json.dumps(told))
-    return directory
-
-
-def same_as_transformers(directory):
-    """Check ids, special tokens and decoded text; gives both tokenizers."""
-    ours = PublishedTokenizer.from_pretrained(directory)
-    theirs = transformers.AutoTokenizer.from_pretrained(directory)
-    assert len(ours) == len(theirs) and ours.special == theirs.special_tokens_map
-    for text in TEXTS:
-        ids = theirs(text)["input_ids"]
-        assert ours.encode(text) == ids, text
-        assert ours.encode(text, special=False) == theirs(text, add_special_tokens=False)["input_ids"]
-        for skip in (True, False):
-            assert ours.decode(ids, skip) == theirs.decode(ids, skip_special_tokens=skip), text
-        if not set(ids) & set(ours.ends):
-            assert "".join(ours.stream(ids)) == ours.decode(ids)
-    return ours, theirs
-
-
-def object_of(text, **more):
-    how = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
-    return {"content": text, **how, **more}
-
-
-FAST = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}
 PLACES = {
     "added_tokens_decoder": {"tokenizer_config": {**FAST, "added_tokens_decoder": {"300": object_of("<new>")}}},
     "two of them, out of order": {
@@ -286,7 +195,7 @@ def test_clean_up_for_pieces_only_where_it_is_insisted_on(tmp_path):
     written(tmp_path, tokenizer_config={**FAST, **insist, "clean_up_tokenization_spaces": True})
     ours, _ = same_as_transformers(tmp_path)
     ids = ours.encode("over . it")
-    assert ours.decode(ids) == "over. it" == "".join(ours.stream(ids))
+    assert ours.decode(ids) == "over. it" == "".join(ours.stream(ids, after=()))
 
 
 def cut_and_padded(inner):
@@ -304,10 +213,6 @@ def test_stored_truncation_and_padding_do_not_act(kind, tmp_path):
     inner = KINDS[kind]()
     cut_and_padded(inner)
     assert len(PublishedTokenizer(inner, {}, []).encode("The for " * 20)) > 20 and inner.truncation
-
-
-def begun(inner):
-    inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
 
 
 LLAMA = {"tokenizer_class": "LlamaTokenizer"}
@@ -348,6 +253,8 @@ def test_llama_tokenizer_and_its_tokens(files, tmp_path):
         ({"eos_token": 7}, "a token must be an object with its content, got 7"),
         ({"extra_special_tokens": [7]}, "a token must be an object with its content, got 7"),
         ({"extra_special_tokens": 7}, "extra_special_tokens must be a list"),
+        ({"added_tokens_decoder": {"300": object_of("<new>", lstrip="no")}}, "lstrip of a token must be true or false"),
+        ({"pad_token": {"content": None}}, "pad_token: a token must be an object with its content"),
     ],
 )
 def test_what_is_no_token_is_told(told, said, tmp_path):
@@ -429,7 +336,7 @@ def test_what_any_file_names_as_the_end_is_one(files, ends, tmp_path):
     assert ours.ends == ends
     answer, more = ours.encode("The for"), ours.encode("<turn>and on")
     for end in ends:
-        assert "".join(ours.stream([*answer, end, *more])) == "The for"
+        assert "".join(ours.stream([*answer, end, *more], after=())) == "The for"
 
 
 @pytest.mark.parametrize(
@@ -444,9 +351,7 @@ def test_what_any_file_names_as_the_end_is_one(files, ends, tmp_path):
     ],
 )
 def test_a_model_knows_the_ends_of_both_its_files(generation, config, wanted, tmp_path):
-    small = {"vocab_size": 300, "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1,
-             "num_attention_heads": 2, "num_key_value_heads": 1}  # fmt: skip
-    LlamaForCausalLM(small).save_pretrained(tmp_path)
+    LlamaForCausalLM(SMALL).save_pretrained(tmp_path)
     fields = json.loads((tmp_path / "config.json").read_text())
     fields.pop("eos_token_id")
     (tmp_path / "config.json").write_text(json.dumps({**fields, **config, "pad_token_id": -1}))
@@ -455,6 +360,112 @@ def test_a_model_knows_the_ends_of_both_its_files(generation, config, wanted, tm
     assert model.special_ids["eos_token_id"] == wanted and model.special_ids["pad_token_id"] is None
     model.save_pretrained(tmp_path)
     assert LlamaForCausalLM.from_pretrained(tmp_path).special_ids == model.special_ids
+
+
+SMALL = {"vocab_size": 300, "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1,
+         "num_attention_heads": 2, "num_key_value_heads": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "stops, wanted",
+    [("for", "The "), (["is", "for"], "The "), (["no"], "The for statement"), ([], "The for statement"),
+     (None, "The for statement")],
+)  # fmt: skip
+def test_stop_strings_of_generation_config_end_a_text(stops, wanted, tmp_path):
+    ours = PublishedTokenizer.from_pretrained(written(tmp_path, generation_config={"stop_strings": stops}))
+    ids = ours.encode("The for statement")
+    assert "".join(ours.stream(ids, after=())) == wanted
+    assert "".join(ours.stream(ids, ["h"], after=())) == "T"
+
+
+@pytest.mark.parametrize("stops", ["", [""], [7], {"a": "b"}, 0, False])
+def test_what_is_no_stop_string_is_told(stops, tmp_path):
+    written(tmp_path, generation_config={"stop_strings": stops})
+    with pytest.raises(ValueError, match="stop_strings of generation_config.json .* must be a text"):
+        PublishedTokenizer.from_pretrained(tmp_path)
+
+
+def test_generate_tells_of_stop_strings_that_it_cannot_see(tmp_path):
+    LlamaForCausalLM(SMALL).save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"stop_strings": ["END"], "temperature": 0.6}')
+    model = LlamaForCausalLM.from_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match=r"stop_strings \['END'\], and generate sees no text") as told:
+        model.generate(torch.tensor([[1]]), 1)
+    assert len(told) == 1 and told[0].filename == __file__
+
+
+@pytest.mark.parametrize("field, value", [("repetition_penalty", 1.2), ("num_beams", 4), ("suppress_tokens", [5])])
+def test_what_else_a_file_asks_of_the_writing_is_told(field, value, tmp_path, recwarn):
+    LlamaForCausalLM(SMALL).save_pretrained(tmp_path)
+    usual = {"repetition_penalty": 1.0, "num_beams": 1, "suppress_tokens": None, "top_p": 0.9, "min_length": 0}
+    (tmp_path / "generation_config.json").write_text(json.dumps(usual))
+    LlamaForCausalLM.from_pretrained(tmp_path)
+    assert not recwarn.list
+    (tmp_path / "generation_config.json").write_text(json.dumps({**usual, field: value}))
+    with pytest.warns(UserWarning, match=f"generation_config.json asks for {field} .*: this package has no such thing"):
+        LlamaForCausalLM.from_pretrained(tmp_path)
+
+
+def test_all_ends_of_a_tokenizer_may_be_handed_to_generate(tmp_path):
+    """Also one beyond the model's table: nothing writes it."""
+    torch.manual_seed(0)
+    LlamaForCausalLM(SMALL).save_pretrained(tmp_path)
+    written(tmp_path, tokenizer_config={**FAST, "eos_token": "<new>"}, generation_config={"eos_token_id": [99999]})
+    model, ours = LlamaForCausalLM.from_pretrained(tmp_path), PublishedTokenizer.from_pretrained(tmp_path)
+    ids = torch.tensor([ours.encode("The for"), ours.encode("The for")[::-1]])
+    free = model.generate(ids, 6)
+    assert ours.ends == (99999, 300)
+    end = free[0, ids.shape[1] + 1].item()
+    stopped = model.generate(ids, 6, eos_token_id=[*ours.ends, end]).tolist()
+    assert stopped == model.generate(ids, 6, eos_token_id=end).tolist()
+    assert torch.equal(model.generate(ids, 6, eos_token_id=(300, 99999)), free)
+    for wrong, kind in (([300, -1], ValueError), ([300, "</s>"], TypeError), ([2.0], TypeError), (300, ValueError)):
+        with pytest.raises(kind, match="eos_token_id must"):
+            model.generate(ids, 6, eos_token_id=wrong)
+
+
+# ------------------------------------------------------------------------------------------------ several files
+
+
+@pytest.mark.parametrize("names, token", [
+    (None, "<turn>"), ([], "<turn>"), (["tokenizer.json"], "<turn>"), (["tokenizer.4.0.0.json"], "<4.0.0>"),
+    (["tokenizer.4.0.0.json", "tokenizer.json", "tokenizer.4.10.json"], "<4.10>"),
+    (["tokenizer.99.0.json", "tokenizer.4.0.0.json"], "<4.0.0>"), (["tokenizer.99.0.json"], "<turn>"),
+])  # fmt: skip
+def test_the_tokenizer_for_our_version_is_read(names, token, tmp_path):
+    written(tmp_path, tokenizer_config={**FAST, "fast_tokenizer_files": names})
+    for version in ("4.0.0", "4.10", "99.0"):
+        told = (tmp_path / "tokenizer.json").read_text().replace("<turn>", f"<{version}>")
+        (tmp_path / f"tokenizer.{version}.json").write_text(told)
+    ours = PublishedTokenizer.from_pretrained(tmp_path)
+    assert ours.encode(token) == [3]
+
+
+@pytest.mark.parametrize("names", ["tokenizer.4.0.0.json", 0, [7], {"a": "b"}, [["tokenizer.json"]]])
+def test_what_is_no_list_of_tokenizers_is_told(names, tmp_path):
+    written(tmp_path, tokenizer_config={**FAST, "fast_tokenizer_files": names})
+    with pytest.raises(ValueError, match="fast_tokenizer_files of tokenizer_config.json must be a list of names"):
+        PublishedTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_tokenizer_that_is_named_and_not_there_is_told(tmp_path):
+    written(tmp_path, tokenizer_config={**FAST, "fast_tokenizer_files": ["tokenizer.4.0.json"]})
+    with pytest.raises(FileNotFoundError, match="no tokenizer.4.0.json in"):
+        PublishedTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_folder_of_templates_that_leads_away_is_refused(tmp_path):
+    (tmp_path / "away").mkdir(), (tmp_path / "model").mkdir()
+    (tmp_path / "away" / "default.jinja").write_text("secret")
+    directory = written(tmp_path / "model")
+    (directory / "additional_chat_templates").symlink_to(tmp_path / "away")
+    with pytest.raises(ValueError, match="additional_chat_templates is a link out of the checkpoint"):
+        PublishedTokenizer.from_pretrained(directory)
+    (directory / "additional_chat_templates").unlink()
+    (directory / "additional_chat_templates").mkdir()
+    (directory / "additional_chat_templates" / "rag.jinja").symlink_to(tmp_path / "away" / "default.jinja")
+    with pytest.raises(ValueError, match="outside the checkpoint"):
+        PublishedTokenizer.from_pretrained(directory)
 
 
 # ------------------------------------------------------------------------------------------------ the command line
@@ -475,9 +486,7 @@ def test_generate_keeps_the_space_between_prompt_and_text(kind, monkeypatch, cap
 
 
 def test_a_token_beyond_the_table_of_the_model_does_no_harm(tmp_path, capsys):
-    small = {"vocab_size": 300, "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1,
-             "num_attention_heads": 2, "num_key_value_heads": 1}  # fmt: skip
-    LlamaForCausalLM(small).save_pretrained(tmp_path)
+    LlamaForCausalLM(SMALL).save_pretrained(tmp_path)
     written(tmp_path, tokenizer_config={**FAST, "pad_token": "<new>"})
     how = ["--model", str(tmp_path), "--max-new-tokens", "2"]
     assert cli.run_command(["generate", "The for", *how]) == 0

@@ -33,6 +33,7 @@ ONLY = {
     "sliding_window": None, "layer_types": None, "quantization_config": None, "partial_rotary_factor": 1.0,
     "add_cross_attention": False, "cross_attention_hidden_size": None, "tie_encoder_decoder": False,
     "no_rope_layers": None, "attn_logit_softcapping": None, "final_logit_softcapping": None, "quantization": None,
+    "per_layer_config": None,
 }  # fmt: skip
 ROPE_FIELDS = {"rope_theta", "rope_scaling", "rope_parameters", "original_max_position_embeddings"}
 # Fields that are floats here, although a file may write them as whole numbers.
@@ -42,6 +43,13 @@ FLOATS = {
     "truncate",
 }  # fmt: skip
 ZERO_IS_DEFAULT = {"beta_fast", "beta_slow", "mscale", "mscale_all_dim"}  # numbers of yarn
+# Fields of generation_config.json that change the likeliest token, and the value of each with which it does not.
+UNHEEDED = {
+    "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "bad_words_ids": None, "suppress_tokens": None,
+    "begin_suppress_tokens": None, "forced_bos_token_id": None, "forced_eos_token_id": None, "min_length": 0,
+    "min_new_tokens": 0, "sequence_bias": None, "num_beams": 1, "guidance_scale": 1.0, "penalty_alpha": None,
+    "exponential_decay_length_penalty": None, "watermarking_config": None,
+}  # fmt: skip
 SPECIAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}  # and what omitting them means
 
 
@@ -125,10 +133,14 @@ def one_spelling(entry):
     return {**kept, "rope_type": entry.get("rope_type") or entry.get("type") or "default"}
 
 
+OTHER_NAMES = {"double": "float64", "float": "float32", "half": "float16"}  # PyTorch has two names for these
+
+
 def published_dtype(fields):
-    """The dtype that a config.json names, or None."""
+    """The dtype that a config.json names under `dtype` or, in older files, `torch_dtype`; None where it names none."""
+    named = fields.get("dtype") or fields.get("torch_dtype")
     try:
-        return check_dtype(fields.get("torch_dtype") or fields.get("dtype"))
+        return check_dtype(OTHER_NAMES.get(named, named) if isinstance(named, str) else named)
     except ValueError:
         return None
 
@@ -150,6 +162,20 @@ def special_ids(directory: Path, fields: Mapping) -> dict[str, int | list[int] |
         if name == "eos_token_id" and len(given) == 2:
             found[name] = joined(*given)
     return found
+
+
+def stop_strings(directory: Path) -> list[str]:
+    """The texts that end a text, as `stop_strings` of generation_config.json names them; ValueError for anything else.
+
+    One may stand there without a list.
+    """
+    path = find_file(directory, "generation_config.json", needed=False)
+    given = None if path is None else read_json(path).get("stop_strings")
+    given = [] if given is None else [given] if isinstance(given, str) else given
+    if not isinstance(given, list) or not all(isinstance(stop, str) and stop for stop in given):
+        told = f"must be a text with at least one character, or a list of them, got {shown(given)}"
+        raise ValueError(f"stop_strings of generation_config.json in {directory} {told}")
+    return given
 
 
 def joined(one, other):
@@ -181,9 +207,18 @@ def published_config(model):
 
 
 def generation_fields(directory: Path) -> dict:
-    """What generation_config.json says, to be kept and written again; {} where there is none."""
+    """What generation_config.json says, to be kept and written again; {} where there is none.
+
+    Warns of fields with which other libraries would write another text even where nothing is drawn.
+    """
     path = find_file(directory, "generation_config.json", needed=False)
-    return {} if path is None else read_json(path)
+    fields = {} if path is None else read_json(path)
+    unlike = [name for name, usual in UNHEEDED.items() if fields.get(name) not in (None, usual, [])]
+    told = [f"{name} {shown(fields[name]):.60}" for name in unlike]
+    if told:
+        asked = f"generation_config.json asks for {', '.join(told)}"
+        warnings.warn(f"{asked}: this package has no such thing and writes without", stacklevel=3)
+    return fields
 
 
 def published_generation(model):

@@ -1,9 +1,10 @@
 """Files of strangers: each is checked before it is believed, and none of them is run."""
 
+import fnmatch
 import json
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,20 +75,32 @@ TELLTALES = {
 }  # fmt: skip
 
 
+WRITE_IT = "open it with transformers' AutoTokenizer, whose save_pretrained writes a tokenizer.json"
+TOKENIZERS = {
+    "tokenizer.model": f"only tokenizer.model, which is not read: {WRITE_IT}",
+    "tekken.json": f"only Mistral's tekken.json, which is not read: {WRITE_IT}",
+    "vocab.json": f"only vocab.json and what belongs to it, which are not read: {WRITE_IT}",
+}
+
+
 def kind_of(directory: Path, name: str) -> str:
     """Why a file is missing in a directory, as far as its other files tell, and the cure."""
-    if name == "tokenizer.json" and (directory / "tokenizer.model").exists():
-        return ("only tokenizer.model, which is not read: open the directory with transformers' AutoTokenizer, whose "
-                "save_pretrained writes a tokenizer.json")  # fmt: skip
     if name == "config.json":
         inside = [path.parent for pattern in ("*", "snapshots/*") for path in directory.glob(f"{pattern}/{name}")]
         if (directory / "model.safetensors").exists() or (directory / "model.safetensors.index.json").exists():
             return "the weights are there, what they mean is not: fetch it from where they come"
         if inside:
             return f"there is one in {max(inside, key=lambda one: (len(one.name), one.name))}: give that directory"
-    tells = TELLTALES if name in ("config.json", "model.safetensors") else {}
-    return next((told for pattern, told in tells.items() if next(directory.glob(pattern), None)),
-                "a checkpoint's directory has one")  # fmt: skip
+    return kind_among([path.name for path in directory.glob("*")], name) or "a checkpoint's directory has one"
+
+
+def kind_among(names: Iterable[str], name: str) -> str | None:
+    """Why a file is missing where there are files of these names, and the cure; None where they do not tell."""
+    if name == "tokenizer.json":
+        tells = TOKENIZERS
+    else:
+        tells = TELLTALES if name in ("config.json", "model.safetensors") else {}
+    return next((told for pattern, told in tells.items() if fnmatch.filter(names, pattern)), None)
 
 
 def read_json(path: Path, megabytes: int = 16) -> dict:

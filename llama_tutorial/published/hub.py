@@ -4,13 +4,21 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from .files import kind_among
+
 ALL_FILES = ("*.json", "*.jinja", "model*.safetensors")
 
 
-def locate(source: str | Path, revision: str | None = None, patterns: Iterable[str] = ALL_FILES) -> Path:
+def locate(
+    source: str | Path,
+    revision: str | None = None,
+    patterns: Iterable[str] = ALL_FILES,
+    needed: str = "model*.safetensors",
+) -> Path:
     """The directory of a checkpoint: the one given, or what the hub has under an id "owner/name", downloaded.
 
-    A directory wins over an id. The errors are those of `from_pretrained`.
+    A directory wins over an id. The errors are those of `from_pretrained`; where the hub has no file that fits
+    `needed`, what it has instead is named.
     """
     if not isinstance(source, str | Path):
         raise TypeError(f"a checkpoint is a directory or an id of the hub, got {type(source).__name__}")
@@ -26,17 +34,37 @@ def locate(source: str | Path, revision: str | None = None, patterns: Iterable[s
         told = 'there is no such directory, and an id of the hub is "owner/name"'
         told = f'it is an address, and an id of the hub is "owner/name": give "{page[1]}"' if page else told
         raise FileNotFoundError(f"no config.json in {source}: {told}")
-    return download(source, revision, patterns)
+    directory = download(source, revision, patterns)
+    if next(directory.glob(needed), None) is None:
+        tell_kind(source, revision, needed)
+    return directory
+
+
+def tell_kind(name, revision, needed):
+    """FileNotFoundError with what the hub has in the place of a file, as far as it can be asked and its names tell."""
+    from huggingface_hub import HfApi
+
+    try:
+        names = HfApi().list_repo_files(name, revision=revision)
+    except Exception:  # there is no connection: what is in the cache speaks for itself
+        return
+    file = needed.replace("*", "")
+    if told := kind_among([path for path in names if "/" not in path], file):
+        raise FileNotFoundError(f"the hub has no {file} under {name}: {told}")
 
 
 def download(name, revision, patterns):
-    """What the hub has under a name, in its cache: only what is missing is fetched, with its progress bars."""
+    """What the hub has under a name, in its cache: only what is missing is fetched, with its progress bars.
+
+    Of its folders only chat templates are, which are small.
+    """
     from huggingface_hub import constants, errors, snapshot_download
 
     where = f"{name}{f' at revision {revision}' if revision else ''}"
     login = "log in with `hf auth login`, or set HF_TOKEN"
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
+        inside = [f"*/{pattern}" for pattern in patterns if pattern != "*.jinja"]
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), ignore_patterns=inside))
     except errors.GatedRepoError:
         page = f"{constants.ENDPOINT}/{name}"
         raise PermissionError(f"{where} is gated: accept its terms at {page}, then {login}") from None

@@ -1,28 +1,41 @@
 """Text in, text out, as a published model expects it: its tokenizer, its chat template, its ends."""
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from .fields import special_ids
-from .files import MEGABYTE, find_file, read_json, shown
+from .fields import special_ids, stop_strings
+from .files import MEGABYTE, find_file, read_json, repository_of, shown
 from .hub import locate
 from .template import render
 
-ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
-LLAMA_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}  # what LlamaTokenizer takes for granted
+ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+EXTRA = ("extra_special_tokens", "additional_special_tokens")  # special tokens beyond the roles, and as it was called
+END_OF_TEXT = "<|endoftext|>"
+# The special tokens that a tokenizer_class takes for granted, where the files do not name them.
+TAKEN_FOR_GRANTED = {
+    "LlamaTokenizer": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
+    "GPT2Tokenizer": {"unk_token": END_OF_TEXT, "bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT},
+    "GPTNeoXTokenizer": {"unk_token": END_OF_TEXT, "bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT,
+                         "pad_token": "<|padding|>"},
+    "Qwen2Tokenizer": {"unk_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT},
+}  # fmt: skip
+TEMPLATES = "additional_chat_templates"  # a folder of chat templates, each by the name of its file
+READ_AS = (5, 23)  # the version of transformers as which we read files that are told apart by version
 
 
 class PublishedTokenizer:
     """The tokenizer of a published model: text ↔ ids, chats → ids, and ids → text as they come.
 
-    `special` holds its special tokens by role ("bos_token" …), `ends` the ids that end a text, `template` the chat
-    template or None, `tool_template` another one for chats with tools. Make one with `from_pretrained`.
+    `special` holds its special tokens by role ("bos_token" …), `ends` the ids and `stops` the texts that end a text,
+    `template` the chat template or None, `tool_template` another one for chats with tools. Make one with
+    `from_pretrained`.
     """
 
     def __init__(
@@ -33,13 +46,14 @@ class PublishedTokenizer:
         template: str | None = None,
         tool_template: str | None = None,
         clean_up_tokenization_spaces: bool = False,
+        stops: Sequence[str] = (),
     ):
         if inner.truncation or inner.padding:  # they were of use to the training, here they would change texts
             inner = copy.deepcopy(inner)
             inner.no_truncation()
             inner.no_padding()
         self.inner = inner  # a tokenizers.Tokenizer
-        self.special, self.ends = dict(special), tuple(ends)
+        self.special, self.ends, self.stops = dict(special), tuple(ends), tuple(stops)
         self.template, self.tool_template = template, tool_template
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
 
@@ -49,23 +63,23 @@ class PublishedTokenizer:
 
         Raises FileNotFoundError where there is none, ValueError where it cannot be read, and as the model's does.
         """
-        directory = locate(source, revision, ["*.json", "*.jinja"])
-        path = find_file(directory, "tokenizer.json")
-        inner = read_tokenizer(path)
+        directory = locate(source, revision, ["*.json", "*.jinja"], needed="tokenizer.*json")
         settings, config = (optional_json(directory, name) for name in ("tokenizer_config.json", "config.json"))
+        path = find_file(directory, tokenizer_file(settings))
+        inner = read_tokenizer(path)
         if inner.padding:
             settings = {"pad_token": inner.padding["pad_token"], **settings}
-        if is_llama_tokenizer(inner, settings, config):
-            settings = {**LLAMA_TOKENS, **settings}
-            held, inner = inner, llama_tokenizer(inner, settings, path)
-        else:
-            held = inner
+        asked = asked_class(settings, config)
+        pieces = is_of_pieces(inner)
+        if (asked == "LlamaTokenizer") == pieces:
+            settings = {**TAKEN_FOR_GRANTED.get(asked, {}), **settings}
+        held, inner = inner, llama_tokenizer(inner, settings, path) if asked == "LlamaTokenizer" and pieces else inner
         settings = {name: value for name, value in settings.items() if value is not None}
         try:
             special = add_tokens(inner, held, settings, directory)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ValueError(f"the added tokens of {directory} cannot be read: {error!s:.200}") from None
-        inner.encode_special_tokens = bool(settings.get("split_special_tokens"))
+            raise ValueError(f"the added tokens of {directory} cannot be read: {error!s:.300}") from None
+        inner.encode_special_tokens = flag(settings, "split_special_tokens")
         ends = special_ids(directory, {"eos_token_id": None, **config})["eos_token_id"]
         ends = [] if ends is None else list(ends) if isinstance(ends, list) else [ends]
         ends += [inner.token_to_id(special[role]) for role in ("eos_token", "eot_token") if role in special]
@@ -77,6 +91,7 @@ class PublishedTokenizer:
             templates.get("default"),
             templates.get("tool_use"),
             cleans_up(inner, settings),
+            stop_strings(directory),
         )
 
     def __len__(self):
@@ -128,17 +143,41 @@ class PublishedTokenizer:
         """The ids of a chat up to where the model answers; the template itself writes the special tokens."""
         return self.encode(self.render(messages, **variables), special=False)
 
-    def stream(self, ids: Iterable[int], stops: Iterable[str] = (), after: Iterable[int] = ()) -> Iterator[str]:
+    def stream(
+        self, ids: Iterable[int], stops: Iterable[str] = (), after: Iterable[int] | None = None
+    ) -> Iterator[str]:
         """Text of ids as they come, never half a character; it ends before an id of `ends` or a text of `stops`.
 
         It goes on from the text of the ids `after`, such as a prompt, which is not told again: joined to it, the pieces
-        are what all ids decode to. Without `after` they are a text of their own.
+        are what all ids decode to. With `after=()` they are a text of their own. Where `after` is not given, they go on
+        from a prompt that is not known, so that the space before its next word is kept, unless their first is one with
+        which `encode` begins a text.
         """
-        after = [int(i) for i in after]
-        pieces = whole_pieces(self, takewhile(lambda token: token not in self.ends, ids), after)
-        if self.clean_up_tokenization_spaces:
-            pieces = clean_pieces(pieces, self.decode(after, clean_up_tokenization_spaces=False))
-        return until(pieces, stops)
+        after = None if after is None else [int(i) for i in after]
+        pieces = pieces_after(self, takewhile(lambda token: token not in self.ends, ids), after)
+        return until(until(pieces, self.stops), stops)
+
+
+def pieces_after(tokenizer, ids: Iterable[int], after: Sequence[int] | None) -> Iterator[str]:
+    """What each id adds to the text of the ids `after`, with the spaces cleaned up where the tokenizer does so."""
+    if after is None:
+        ids = iter(ids)
+        first = list(islice(ids, 1))
+        after = () if set(first) & set(tokenizer.encode("")) else a_word(tokenizer)
+        ids = chain(first, ids)
+    pieces = whole_pieces(tokenizer, ids, after)
+    if tokenizer.clean_up_tokenization_spaces:
+        pieces = clean_pieces(pieces, tokenizer.decode(after, clean_up_tokenization_spaces=False))
+    yield from pieces
+
+
+def a_word(tokenizer) -> Sequence[int]:
+    """The ids of some word, to stand for a prompt that is not known; none where no id is a word."""
+    for ids in chain([tokenizer.encode("a", special=False)], ([i] for i in range(len(tokenizer)))):
+        text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        if text.strip() and "\ufffd" not in text:
+            return ids
+    return ()
 
 
 def whole_pieces(tokenizer, ids: Iterable[int], after: Sequence[int] = ()) -> Iterator[str]:
@@ -236,12 +275,35 @@ def optional_json(directory, name):
     return {} if path is None else read_json(path)
 
 
-def is_llama_tokenizer(inner, settings, config):
-    """Whether a directory asks for LlamaTokenizer, which is for pieces with ▁: a tokenizer of bytes stays as it is."""
-    asked = settings.get("tokenizer_class") or config.get("tokenizer_class")
-    if asked not in ("LlamaTokenizer", "LlamaTokenizerFast") or type(inner.model).__name__ != "BPE":
-        return False
-    return not any("ByteLevel" in str(part) for part in (inner.normalizer, inner.pre_tokenizer, inner.decoder))
+def tokenizer_file(settings):
+    """The name of the tokenizer's file: tokenizer.json, or the one for our version among `fast_tokenizer_files`."""
+    names, best = settings.get("fast_tokenizer_files"), ((), "tokenizer.json")
+    names = [] if names is None else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        told = f"must be a list of names such as tokenizer.4.0.0.json, got {shown(names)}"
+        raise ValueError(f"fast_tokenizer_files of tokenizer_config.json {told}")
+    for name in names:
+        if found := re.fullmatch(r"tokenizer\.(\d+(?:\.\d+)*)\.json", name):
+            version = tuple(map(int, found[1].split(".")))
+            best = max(best, (version, name)) if version[:2] <= READ_AS else best
+    return best[1]
+
+
+def asked_class(settings, config):
+    """The tokenizer_class that a directory asks for, without the Fast at its end."""
+    for name, fields in (("tokenizer_config.json", settings), ("config.json", config)):
+        asked = fields.get("tokenizer_class")
+        if not isinstance(asked, str | None):
+            raise ValueError(f"tokenizer_class of {name} must be a name, got {shown(asked)}")
+        if asked:
+            return asked.removesuffix("Fast")
+    return None
+
+
+def is_of_pieces(inner):
+    """Whether it is a BPE tokenizer of pieces with ▁, as LlamaTokenizer makes one, and not of bytes."""
+    parts = (inner.normalizer, inner.pre_tokenizer, inner.decoder)
+    return type(inner.model).__name__ == "BPE" and not any("ByteLevel" in str(part) for part in parts)
 
 
 def llama_tokenizer(inner, settings, path):
@@ -254,8 +316,8 @@ def llama_tokenizer(inner, settings, path):
     model = read_json(path, megabytes=100)["model"]
     merges = [tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in model["merges"]]
     built = Tokenizer(models.BPE(vocab=model["vocab"], merges=merges, fuse_unk=True, byte_fallback=True))
-    prefix = settings.get("add_prefix_space") in (None, True)
-    scheme = ("always" if settings.get("legacy") else "first") if prefix else "never"
+    prefix = flag(settings, "add_prefix_space", usual=True)
+    scheme = ("always" if flag(settings, "legacy") else "first") if prefix else "never"
     built.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme, split=False)
     steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     built.decoder = decoders.Sequence([*steps, decoders.Strip(content=" ", left=1)] if prefix else steps)
@@ -269,99 +331,150 @@ def add_tokens(inner, held, settings, directory):
 
     The tokens stand in added_tokens_decoder of tokenizer_config.json, by id; where there is none, in
     special_tokens_map.json, added_tokens.json and tokenizer.json itself, whose tokenizer is `held`. A special token may
-    be text or an object.
+    be text or an object. Those of the seven known roles come first, then those of other names, then those without.
     """
-    from tokenizers import AddedToken
-
-    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
-    if not isinstance(extra, list | dict):
-        raise ValueError(f"extra_special_tokens must be a list of tokens, or tokens by name, got {shown(extra)}")
+    given = settings.get(EXTRA[0]) or settings.get(EXTRA[1], settings.get(EXTRA[0]))
+    own, extra = several(settings, "tokenizer_config.json", given)
+    roles = {name: value for name, value in settings.items() if name in ROLES}
+    objects, texts = (
+        {name: value for name, value in settings.items() if is_name(name) and isinstance(value, kind)}
+        for kind in (dict, str)
+    )
     if "added_tokens_decoder" in settings:
-        listed = settings["added_tokens_decoder"]
-        if not isinstance(listed, dict):
-            raise ValueError(f"added_tokens_decoder must be an object of tokens by id, got {shown(listed)}")
-        added = {int(i): as_token(token) for i, token in listed.items()}
+        added = by_id(settings["added_tokens_decoder"])
     else:
         older = optional_json(directory, "special_tokens_map.json")
         older = {name: value for name, value in older.items() if value is not None}
-        settings = {**settings, **{name: as_token(value, special=True) if isinstance(value, dict) else value
-                                   for name, value in older.items() if name != "extra_special_tokens"}}  # fmt: skip
-        more = older.get("extra_special_tokens", [])
-        if isinstance(more, dict) or isinstance(extra, dict):
-            extra = {**named(extra), **named(more)}
-        else:
-            extra = [*extra, *more]
-        special = {content(settings[role]) for role in ROLES if role in settings}
-        special |= {content(one) for one in (extra.values() if isinstance(extra, dict) else extra)}
-        added = {
-            int(i): AddedToken(text, normalized=text not in special, special=text in special)
-            for text, i in optional_json(directory, "added_tokens.json").items()
-        }
-        added |= held.get_added_tokens_decoder()
-        extra = extra or older.get("additional_special_tokens") or []
-    kinds = (str, dict, AddedToken)
-    roles = {name: value for name, value in settings.items()
-             if name in ROLES or name.endswith("_token") and isinstance(value, kinds)} | named(extra)  # fmt: skip
-    special = {name: content(value) for name, value in roles.items()}
+        tokens = {name: as_token(name, value, special=True) if isinstance(value, dict) else value
+                  for name, value in older.items() if is_name(name) or name in ROLES}  # fmt: skip
+        roles |= {name: value for name, value in tokens.items() if name in ROLES}
+        objects |= {name: value for name, value in tokens.items() if is_name(name)}
+        file, last = "special_tokens_map.json", [] if isinstance(given, list) else older.get(EXTRA[1])
+        named, more = several(older, file, older.get(EXTRA[0], last))
+        special = {content(name, value) for name, value in roles.items()}
+        special |= {one for one in extra if isinstance(one, str)}
+        special |= {content(EXTRA[0], one) for one in more if EXTRA[0] in older}
+        own = own | named
+        extra = several(older, file, last)[1] if isinstance(older.get(EXTRA[0]), dict) else [*extra, *more]
+        added = from_older(optional_json(directory, "added_tokens.json"), special) | held.get_added_tokens_decoder()
+    roles = {name: roles[name] for name in ROLES if name in roles} | objects | texts | own
+    special = {name: content(name, value) for name, value in roles.items()}
     tokens = [token for _, token in sorted(added.items())]
     there = {token.content for token in [*inner.get_added_tokens_decoder().values(), *tokens]}
-    for value in [*roles.values(), *(() if isinstance(extra, dict) else extra)]:
-        if content(value) not in there:
-            there.add(content(value))
-            tokens.append(AddedToken(value, special=True) if isinstance(value, str) else as_token(value))
+    for name, value in [*roles.items(), *(("extra_special_tokens", one) for one in extra)]:
+        if content(name, value) not in there:
+            there.add(content(name, value))
+            tokens.append(as_token(name, {"content": value, "special": True} if isinstance(value, str) else value))
     for token in tokens:
         token.special = token.special or token.content in special.values()
     inner.add_tokens(tokens)
     return special
 
 
-def as_token(value, **more):
-    """An AddedToken from the object that stands for it in a file."""
+def is_name(field):
+    """Whether a field names a special token beyond the known roles, such as image_token."""
+    return field.endswith("_token") and field not in ROLES and field not in ("add_bos_token", "add_eos_token")
+
+
+def several(fields, file, given):
+    """Further special tokens of a file: those by name, and those without, from what is `given` of two fields."""
+    for name in EXTRA:
+        if not isinstance(fields.get(name, []), list | dict):
+            raise ValueError(
+                f"{name} must be a list of tokens, or tokens by name, in {file}, got {shown(fields[name])}"
+            )
+    given = given or []
+    for one in given.values() if isinstance(given, dict) else given:
+        content(f"extra_special_tokens of {file}", one)
+    return (given, []) if isinstance(given, dict) else ({}, given)
+
+
+def by_id(listed):
+    """The tokens of added_tokens_decoder by their ids."""
+    if not isinstance(listed, dict):
+        raise ValueError(f"added_tokens_decoder must be an object of tokens by id, got {shown(listed)}")
+    for i in listed:
+        if not re.fullmatch(r"\d{1,9}", i, re.ASCII):
+            raise ValueError(f"added_tokens_decoder must have whole numbers from 0 up as its ids, got {shown(i)}")
+    return {int(i): as_token(f"{i} of added_tokens_decoder", token) for i, token in listed.items()}
+
+
+def from_older(ids, special):
+    """The tokens of added_tokens.json by their ids; those of `special` texts are special."""
+    from tokenizers import AddedToken
+
+    for text, i in ids.items():
+        if isinstance(i, bool) or not isinstance(i, int) or i < 0:
+            raise ValueError(f"added_tokens.json must give {shown(text)} a whole number from 0 up, got {shown(i)}")
+    return {i: AddedToken(text, normalized=text not in special, special=text in special) for text, i in ids.items()}
+
+
+def as_token(name, value, **more):
+    """An AddedToken from the object that stands for it in a file under a name."""
     from tokenizers import AddedToken
 
     if isinstance(value, AddedToken):
         return value
     if not isinstance(value, Mapping) or not isinstance(value.get("content"), str):
-        raise ValueError(f"a token must be an object with its content, got {shown(value)}")
-    known = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
-    return AddedToken(**{name: part for name, part in {**value, **more}.items() if name in known and part is not None})
+        raise ValueError(f"{name}: a token must be an object with its content, got {shown(value)}")
+    ways = ("single_word", "lstrip", "rstrip", "normalized", "special")
+    given = {way: part for way, part in {**value, **more}.items() if way in ways and part is not None}
+    if wrong := next((way for way, part in given.items() if not isinstance(part, bool)), None):
+        raise ValueError(f"{name}: {wrong} of a token must be true or false, got {shown(value[wrong])}")
+    return AddedToken(value["content"], **given)
 
 
-def content(token):
+def content(name, token):
     """The text of a token that is text, an AddedToken or the object that stands for one."""
-    return token if isinstance(token, str) else as_token(token).content
+    return token if isinstance(token, str) else as_token(name, token).content
 
 
-def named(tokens):
-    """Tokens by name where they have names, else none."""
-    return tokens if isinstance(tokens, dict) else {}
+def flag(settings, name, usual=False):
+    """A field of tokenizer_config.json that is true or false; what leaving it out means where it is not there."""
+    value = settings.get(name)
+    if not isinstance(value, bool | None):
+        raise ValueError(f"{name} of tokenizer_config.json must be true or false, got {shown(value)}")
+    return usual if value is None else value
 
 
 def cleans_up(inner, settings):
     """Whether decoded text is cleaned up: where the settings say so, but for BPE only where they insist."""
-    insists = settings.get("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output")
-    return bool(settings.get("clean_up_tokenization_spaces")) and (type(inner.model).__name__ != "BPE" or bool(insists))
+    insists = flag(settings, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output")
+    return flag(settings, "clean_up_tokenization_spaces") and (type(inner.model).__name__ != "BPE" or insists)
 
 
 def chat_templates(directory, settings):
-    """Chat templates by name: chat_template.jinja as the default, else those of tokenizer_config.json."""
-    path = find_file(directory, "chat_template.jinja", needed=False)
-    if path is not None:
-        if path.stat().st_size > MEGABYTE:
-            raise ValueError(f"{path} has more than 1 MB: it is no chat template")
-        try:
-            return {"default": path.read_text(encoding="utf-8")}
-        except ValueError as error:
-            raise ValueError(f"{path} is not text: {error}") from None
+    """Chat templates by name: those in files, of which chat_template.jinja is the default, or in the settings."""
+    path, folder = find_file(directory, "chat_template.jinja", needed=False), directory / TEMPLATES
+    found = {} if path is None else {"default": template_in(path)}
+    if folder.is_dir():
+        if not folder.resolve().is_relative_to(repository_of(directory.resolve())):
+            raise ValueError(f"{folder} is a link out of the checkpoint: put a copy of the folder in its place")
+        found |= {path.stem: template_in(find_file(folder, path.name)) for path in sorted(folder.glob("*.jinja"))}
+    if found:
+        return found
     given = settings.get("chat_template")
     if isinstance(given, list):
-        given = {one.get("name"): one.get("template") for one in given if isinstance(one, dict)}
+        if not all(isinstance(one, dict) and isinstance(one.get("name"), str) and "template" in one for one in given):
+            raise ValueError(f"the chat_template in {directory} must be text, or a list of objects with name and "
+                             f"template, got {shown(given)}")  # fmt: skip
+        given = {one["name"]: one["template"] for one in given}
     elif not isinstance(given, dict):
         given = {"default": given}
     for template in given.values():
         if not isinstance(template, str | None):
             raise ValueError(f"the chat_template in {directory} must be text, got {repr(template)[:80]}")
     return given
+
+
+def template_in(path):
+    """The text of a chat template's file; ValueError where it is no text, or far too long."""
+    if path.stat().st_size > MEGABYTE:
+        raise ValueError(f"{path} has more than 1 MB: it is no chat template")
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise ValueError(f"{path} is not text: {error}") from None
 
 
 def as_templates_read(messages):
