@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .commands.classroom import judge_exercises, lay_out_exercises, open_lab_of, put_back, show_solution
 from .commands.narrating import tell_forward
 from .commands.talking import hold_chat, load_voice, prompt_from_stdin, write_text
 from .commands.training import train_model
@@ -25,6 +26,7 @@ app = typer.Typer(
 MODEL = {"metavar": "DIR_OR_ID"}  # a directory, or an id of the hub such as HuggingFaceTB/SmolLM2-135M-Instruct
 STOP = typer.Option(metavar="TEXT", help="Stop before this text; may be given more than once.")
 DTYPE = typer.Option(metavar="NAME", help="Such as bfloat16 [default: as stored, on the CPU float32]")
+EXERCISE = "An exercise, such as rotate or LlamaRMSNorm.forward."
 DEVICE = typer.Option(metavar="NAME", help="Such as cpu or cuda:1 [default: cuda where there is one]")
 
 
@@ -53,10 +55,8 @@ def lab(
         int | None, typer.Option(min=1, max=65535, help="[default: 8888 or the next free one]")
     ] = None,
 ):
-    """Open the lessons in JupyterLab. Ctrl-C ends it; your edits stay."""
-    from .lab import open_lab
-
-    return open_lab(directory, browser=browser, port=port)
+    """Open the lessons in JupyterLab, or the exercises in DIR. Ctrl-C ends it; your edits stay."""
+    return open_lab_of(directory, browser, port)
 
 
 @app.command()
@@ -136,32 +136,35 @@ def exercises(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where your notebooks and my_llama/ live.")],
 ):
     """Write the exercise notebooks and the package my_llama/ that grows from them; never over a file of yours."""
-    from .classroom.desk import write_exercises
-
-    told = write_exercises(directory)
-    print("\n".join(told) or f"nothing to do: {directory} has them all")
+    lay_out_exercises(directory)
 
 
 @app.command()
 def solution(
-    name: Annotated[str, typer.Argument(help="An exercise, such as rotate or LlamaRMSNorm.forward.")],
+    name: Annotated[str, typer.Argument(help=EXERCISE)],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where your exercise notebooks live.")] = Path("."),
 ):
-    """Show our solution of an exercise."""
-    from .classroom.exercises import solution
-
-    print(solution(name))
+    """Show our solution of an exercise; that of a transfer exercise once yours has passed."""
+    show_solution(name, directory)
 
 
 @app.command()
 def check(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where your exercise notebooks live.")],
+    json: Annotated[bool, typer.Option("--json", help="Write one JSON object, for programs.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say what was not judged again.")] = False,
 ):
-    """Judge all exercises in DIR again, in fresh processes, and build my_llama/ from what passes."""
-    from .classroom.judging import judge_folder, told
+    """Judge all exercises in DIR, in fresh processes, and build my_llama/ from what passes."""
+    return judge_exercises(directory, json, verbose)
 
-    verdicts = judge_folder(directory)
-    print("\n".join(told(verdicts)))
-    return int(any(verdict.state == "failed" for verdict in verdicts))
+
+@app.command()
+def reset(
+    name: Annotated[str, typer.Argument(help=EXERCISE)],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where your exercise notebooks live.")] = Path("."),
+):
+    """Put an exercise back as it was handed out; what you had is kept beside it."""
+    put_back(name, directory)
 
 
 @app.command()

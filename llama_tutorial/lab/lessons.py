@@ -82,13 +82,13 @@ def trust(directory, source=None) -> int:
     return signed
 
 
-def lab_command(browser: bool = True, port: int | None = None, directory=None) -> list[str]:
-    """The command line that starts this interpreter's JupyterLab on the first lesson.
+def lab_command(browser: bool = True, port: int | None = None, directory=None, notebook: str = FIRST) -> list[str]:
+    """The command line that starts this interpreter's JupyterLab on a notebook, the first lesson unless told.
 
     A `directory` has a workspace of its own, so that the tabs and kernels of another one are not opened again.
     """
     own = f"/workspaces/lessons-{_hash(str(directory).encode())[:12]}" if directory else ""
-    command = [sys.executable, "-m", __package__, f"--LabApp.default_url=/lab{own}/tree/{FIRST}"]
+    command = [sys.executable, "-m", __package__, f"--LabApp.default_url=/lab{own}/tree/{notebook}"]
     command += ["--ServerApp.answer_yes=True"]  # Ctrl-C stops without a question
     if not browser:
         command.append("--no-browser")
@@ -106,25 +106,27 @@ def lab_environment() -> dict[str, str]:
     return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join([*jupyter_config_path(), str(CONFIG)])}
 
 
-def open_lab(directory=None, browser: bool = True, port: int | None = None, say=print) -> int:
+def open_lab(directory=None, browser: bool = True, port: int | None = None, say=print, notebook: str = "") -> int:
     """Start JupyterLab on the lessons and return its exit status once it ends (Ctrl-C ends it).
 
     The lessons are first copied to `directory`: by default the current one, in a checkout its my_lessons/, which git
     ignores. JupyterLab changes a notebook that is merely opened, so a reader reads a copy; who edits the lessons of a
-    checkout names its notebooks/. Raises FileNotFoundError where no lessons are found, OSError where they cannot be
-    copied.
+    checkout names its notebooks/. With a `notebook` of the directory, that one is opened and nothing is copied. Raises
+    FileNotFoundError where no lessons are found, OSError where they cannot be copied.
     """
     source, checkout = find_lessons()
     directory = Path(directory or (source.parent / MINE if checkout else ".")).resolve()
-    if directory == source:
+    if notebook:
+        pass
+    elif directory == source:
         trust(directory)
     else:
         for line in copy_lessons(source, directory):
             say(line)
         trust(directory, source)
-    say(f"JupyterLab opens {Path(directory) / FIRST}; Ctrl-C here ends it.")
+    say(f"JupyterLab opens {Path(directory) / (notebook or FIRST)}; Ctrl-C here ends it.")
     sys.stdout.flush()
-    command, environment = lab_command(browser, port, directory), lab_environment()
+    command, environment = lab_command(browser, port, directory, notebook or FIRST), lab_environment()
     if os.name == "posix":  # become JupyterLab, so that every signal reaches it
         os.chdir(directory)
         os.execve(command[0], command, environment)
