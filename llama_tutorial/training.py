@@ -10,7 +10,8 @@ __all__ = [
     "exam_windows", "Recipe", "draw_windows", "window", "check_sources", "orthogonalize", "Muon",
     "make_optimizers", "step_size", "lent_dropout", "Trainer", "atomic_write", "weights_once", "fingerprint",
     "save_checkpoint", "kept_run", "load_checkpoint", "run_to_end", "steps_within", "write_directory", "Text",
-    "reference_text", "text_of_files", "train_directory", "check_place", "check_agreement", "finish",
+    "reference_text", "text_of_files", "train_directory", "place_of_a_run", "check_place", "check_agreement",
+    "finish",
 ]
 
 import hashlib
@@ -19,8 +20,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -257,7 +258,10 @@ class Trainer:
 
 
 def atomic_write(path: Path, write):
-    """Write a file so that a kill at any moment leaves the old one or the new one: write(temporary), then swap."""
+    """Write a file so that a kill at any moment leaves the old one or the new one: write(temporary), then swap.
+
+    An OSError names the file, also where the system, as of a disk that is full, only said what was wrong.
+    """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no directory {path.parent} to write {path.name} into")
     temporary = path.with_name(path.name + ".partial")
@@ -265,6 +269,9 @@ def atomic_write(path: Path, write):
         write(temporary)
         flush(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(temporary)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -468,7 +475,7 @@ SHIPPED_RECIPE = Recipe(steps=4000, batch=4, context=256, dropout=0.2, lr=0.005,
 
 def train_directory(
     directory: str | Path,
-    text: Text | None = None,
+    text: Text | Callable[[], Text] | None = None,
     recipe: Recipe | Mapping | None = None,
     minutes: float | None = None,
     shape: Mapping | None = None,
@@ -481,31 +488,34 @@ def train_directory(
     What is not given, be it a field of the recipe, is as in the model that comes with this package, or as in the run
     that goes on. `minutes` replaces the recipe's steps by what fits, measured once and kept, so that a run which is
     resumed ends like an unbroken one. `resume` says that there must be a run to go on with (True) or none (False).
+    Where `text` is a function that makes one, it is called when the directory is this run's alone.
 
-    Raises ValueError where something given differs from how the run began, or where there is nothing to do as asked,
-    and BlockingIOError where another process trains there.
+    A new run begins in a new directory or an empty one. Raises ValueError where the directory holds something else,
+    where something given differs from how the run began, or where there is nothing to do as asked, and BlockingIOError
+    where another process trains there.
     """
     directory = Path(directory)
     if minutes is not None:
         check_number("minutes", minutes)
-    if not isinstance(text, Text | None):
-        raise TypeError(f"text must be a Text, as text_of_files makes it, got {type(text).__name__}")
     given = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe or {})
     recipe = replace(SHIPPED_RECIPE, **given)
     asked = {"minutes": minutes, "vocab_size": SHIPPED_VOCAB if vocab_size is None else vocab_size}
     tokenizer_file, checkpoint = directory / "tokenizer.json", directory / "training.safetensors"
-    if resume and not directory.is_dir():
-        raise ValueError(f"no run was cut off in {directory}: without resume a new one starts there")
-    directory.mkdir(parents=True, exist_ok=True)
-    with alone_in(directory):
-        check_place(directory, resume)
+    with place_of_a_run(directory, resume):
         fresh = not checkpoint.exists()
         if not fresh:
-            check_agreement(directory, given, minutes, shape, vocab_size)
-        text = reference_text() if text is None else text
-        if fresh:  # a tokenizer left by a run that never began may be of another text
-            atomic_write(tokenizer_file, Tokenizer.train(equal_shares(text.parts), asked["vocab_size"]).save)
-        tokenizer = Tokenizer.load(tokenizer_file)
+            run = kept_run(checkpoint)
+            check_agreement(directory, run, given, minutes, shape, vocab_size)
+            asked |= run["asked"]
+        text = reference_text if text is None else text
+        text = text() if callable(text) else text
+        if not isinstance(text, Text):
+            raise TypeError(f"text must be a Text, as text_of_files makes it, got {type(text).__name__}")
+        known = not fresh and tokenizer_file.exists()  # a kill right after the first checkpoint leaves none
+        if known:
+            tokenizer = Tokenizer.load(tokenizer_file)
+        else:
+            tokenizer = Tokenizer.train(equal_shares(text.parts), asked["vocab_size"])
         sources = [token_ids(tokenizer, part) for part in text.parts]
         if fresh:
             torch.manual_seed(recipe.seed)
@@ -517,24 +527,54 @@ def train_directory(
             save_checkpoint(trainer, checkpoint)
         else:
             trainer = load_checkpoint(checkpoint, sources)
+        if not known:  # the checkpoint came first: nobody could tell whose a tokenizer without one is
+            atomic_write(tokenizer_file, tokenizer.save)
         run_to_end(trainer, checkpoint, progress=progress)
         return finish(trainer, tokenizer, text, directory)
 
 
+@contextmanager
+def place_of_a_run(directory, resume):
+    """A directory is made, locked and looked at, and while the block runs it is ours; if it stays empty, it goes."""
+    for place in (directory, *directory.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise NotADirectoryError(f"{place} is a file: choose a directory to train into, a new or an empty one")
+    made = [place for place in (directory, *directory.parents) if not place.exists()]
+    if made and resume:
+        raise ValueError(f"no run was cut off in {directory}: without resume a new one starts there")
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with alone_in(directory):
+            check_place(directory, resume)
+            yield
+    finally:
+        with suppress(OSError):  # what holds something stays
+            for place in made:
+                place.rmdir()
+
+
 def check_place(directory, resume):
-    """ValueError where a run is finished, and where one must have been cut off and was not, or the other way about."""
+    """ValueError where a run can neither begin nor go on: a finished one, one cut off or none, files of others."""
     if (directory / "training.json").exists():
         raise ValueError(f"{directory} holds a finished run: choose another directory")
-    cut_off = (directory / "training.safetensors").exists()
-    if resume and not cut_off:
-        raise ValueError(f"no run was cut off in {directory}: without resume a new one starts there")
-    if cut_off and resume is False:
-        raise ValueError(f"{directory} holds a run that was cut off: resume it, or choose another directory")
+    if (directory / "training.safetensors").exists():
+        if resume is False:
+            raise ValueError(f"{directory} holds a run that was cut off: resume it, or choose another directory")
+        return
+    ours = ("training.lock", "training.safetensors.partial")  # a run that a kill has ended before its first checkpoint
+    others = [path for path in directory.iterdir() if path.name not in ours and not path.name.startswith(".")]
+    others = sorted(path.name for path in others if path.is_dir() or path.lstat().st_size)  # a log is just being opened
+    if resume:
+        cure = "choose the directory of one" if others else "without resume a new one starts there"
+        raise ValueError(f"no run was cut off in {directory}: {cure}")
+    if others:
+        more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+        told = f"{directory} holds {', '.join(others[:2])}{more}"
+        raise ValueError(f"{told}: a run begins in a new directory or an empty one, choose such a one")
 
 
-def check_agreement(directory, given, minutes, shape, vocab_size):
+def check_agreement(directory, run, given, minutes, shape, vocab_size):
     """ValueError where something given differs from how the run in a directory began; it names both."""
-    run = kept_run(directory / "training.safetensors")
     began = {**run["config"], **asdict(run["recipe"]), **run["asked"]}
     now = {**given, "vocab_size": vocab_size}
     if minutes is not None:  # the steps follow from them

@@ -232,7 +232,7 @@ def test_messages_from_a_pipe_come_line_by_line(monkeypatch):
 
 def test_the_mark_of_a_file_is_not_learnt(run, tmp_path, monkeypatch):
     seen, text = [], "The for statement is used to iterate. " * 9
-    monkeypatch.setattr(training, "train_directory", lambda out, text, *_, **__: seen.append(text) or {
+    monkeypatch.setattr(training, "train_directory", lambda out, text, *_, **__: seen.append(text()) or {
         "held_out_bits_per_byte": 1.0})  # fmt: skip
     for mark in (b"", MARK):
         (tmp_path / "a.txt").write_bytes(mark + text.encode())

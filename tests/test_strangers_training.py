@@ -3,12 +3,15 @@
 import errno
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -362,6 +365,116 @@ while inside < 300:
     assert names(tmp_path) == []
 
 
+# ------------------------------------------------------------------------------------------------ what stands there
+
+STRANGERS = {
+    "a checkpoint": {"config.json": "{}", "model.safetensors": "theirs", "tokenizer.json": "{}"},
+    "a tokenizer": {"tokenizer.json": "theirs"},
+    "what only tells of a tokenizer": {"tokenizer_config.json": "{}"},
+    "what a reader would take for the chat template": {"chat_template.jinja": "{{ theirs }}"},
+    "lessons": {"00_start_here.ipynb": "{}", ".llama_tutorial.json": "{}", "my_llama/__init__.py": "theirs"},
+    "a package": {"__init__.py": "x = 1", "attention.py": "x = 1", "rotary.py": "x = 1"},
+    "other runs": {"first/training.json": "{}", "second/training.safetensors": "theirs"},
+    "an empty folder": {"figures/": ""},
+    "a text": {"prose.txt": "theirs"},
+    "half of a stranger's file": {"model.safetensors.partial": "theirs"},
+}
+
+
+def laid_out(place, files):
+    for name, text in files.items():
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if name.endswith("/") else path.write_text(text)
+
+
+def everything(place):
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in sorted(place.rglob("*"))}
+
+
+@pytest.mark.parametrize("words", [[], ["--resume"]], ids=["anew", "resumed"])
+@pytest.mark.parametrize("what", STRANGERS)
+def test_what_others_left_in_a_directory_is_named_and_not_touched(what, words, train, tmp_path):
+    out = tmp_path / "theirs"
+    out.mkdir()
+    laid_out(out, STRANGERS[what])
+    before = everything(out)
+    status, said = train(out, *words)
+    assert status == 2 and str(out) in said and everything(out) == before
+    if words:
+        assert "no run was cut off" in said and "choose the directory of one" in said
+    else:
+        first = next(name for name in sorted(os.listdir(out)) if not name.startswith("."))
+        assert f"holds {first}" in said and "a run begins in a new directory or an empty one, choose such a one" in said
+
+
+def test_a_link_that_leads_nowhere_is_somebodys_too(train, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "tokenizer.json").symlink_to("disk_that_is_away")
+    status, said = train(tmp_path / "theirs")
+    assert status == 2 and "holds tokenizer.json" in said and (tmp_path / "theirs" / "tokenizer.json").is_symlink()
+
+
+@pytest.mark.parametrize("place", ["notes", "notes/run", "nowhere"])
+@pytest.mark.parametrize("words", [[], ["--resume"]], ids=["anew", "resumed"])
+def test_a_file_is_no_directory(place, words, train, tmp_path):
+    (tmp_path / "notes").write_text("theirs")
+    (tmp_path / "nowhere").symlink_to("disk_that_is_away")
+    status, said = train(tmp_path / place, *words)
+    assert status == 2 and f"{tmp_path / place.split('/')[0]} is a file: choose a directory to train into" in said
+    assert (tmp_path / "notes").read_text() == "theirs"
+
+
+def test_an_empty_directory_is_free_also_with_a_log_that_was_just_opened(train, tmp_path):
+    out, beside = tmp_path / "run", {".gitkeep": "theirs", "log.txt": ""}
+    out.mkdir()
+    laid_out(out, beside | {"training.safetensors.partial": "half", "training.lock": "process 1 on earth"})
+    assert train(out)[0] == 0 and train(tmp_path / "whole")[0] == 0
+    assert contents(out) == contents(tmp_path / "whole") | {name: text.encode() for name, text in beside.items()}
+
+
+def test_a_second_run_is_refused_before_it_reads_its_text(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(school, "text_of_files", lambda paths: pytest.fail("the text was read"))
+    with saving.alone_in(tmp_path):
+        status, said = train(tmp_path)
+    assert status == 2 and "is training into" in said
+
+
+@pytest.mark.parametrize("text, told", [("none.txt", "no file"), ("short.txt", "3 characters"), ("latin.txt", "UTF-8")])
+def test_a_run_that_is_refused_leaves_no_directory_behind(text, told, train, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "short.txt").write_text("abc")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9 and more of it")
+    for out in ("new", "there", "there/new/run"):
+        before = everything(tmp_path)
+        status, said = train(tmp_path / out, "--text", tmp_path / text)
+        assert status == 2 and told in said and everything(tmp_path) == before
+
+
+def test_a_text_that_is_made_when_the_directory_is_free_is_that_text(tmp_path):
+    school.train_directory(tmp_path / "run", **{**HOW, "text": lambda: STORY})
+    school.train_directory(tmp_path / "whole", **HOW)
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_what_is_made_must_be_a_text(tmp_path):
+    for wrong in ("book.txt", lambda: "book.txt"):
+        with pytest.raises(TypeError, match="text must be a Text, as text_of_files makes it, got str"):
+            school.train_directory(tmp_path / "run", wrong)
+    assert names(tmp_path) == []
+
+
+def test_a_kill_between_the_first_checkpoint_and_its_tokenizer_is_made_good(tmp_path, monkeypatch):
+    """The tokenizer is trained again, in the size that the run began with."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(school.Tokenizer, "save", lambda *_: signal.raise_signal(signal.SIGINT))
+        school.train_directory(tmp_path / "run", **HOW)
+    assert names(tmp_path / "run") == ["training.safetensors"]
+    school.train_directory(tmp_path / "run", STORY, resume=True)
+    school.train_directory(tmp_path / "whole", **HOW)
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
 # ------------------------------------------------------------------------------------------------ Ctrl-C
 
 others = [pytest.param(name, status, marks=pytest.mark.thorough) for name, status in (("SIGTERM", -15), ("SIGHUP", -1))]
@@ -504,6 +617,317 @@ def test_whenever_it_is_stopped_it_goes_on_and_ends_like_an_unbroken_run(number,
     assert told == sorted(told) and contents(out) == contents(tmp_path / "whole")
     if number != signal.SIGKILL:
         assert any(step % 100 for step in told), told
+
+
+# ------------------------------------------------------------------------------------------------ at every moment
+
+# A process that has everything imported, and forks a run for each line that it reads. A moment is a line of our code
+# which the run is about to execute, counted from its start: the same moment is the same place every time.
+WARM = f"""
+import functools, json, os, signal, sys, tempfile, threading, traceback
+from pathlib import Path
+import safetensors.torch, torch, tqdm
+from llama_tutorial import cli, training
+from llama_tutorial.commands import training as command
+from llama_tutorial.published import saving
+
+torch.set_num_threads(1)
+tqdm.tqdm.set_lock(threading.RLock())  # its own one is shared by all processes that are forked, and so is its fate
+training.SHIPPED_SHAPE, training.SHIPPED_VOCAB = {SHAPE!r}, 270
+training.SHIPPED_RECIPE = training.{RECIPE!r}
+training.run_to_end = functools.partial(training.run_to_end, every=2)
+OURS = {{module.__file__ for module in (command, training, saving)}}
+PHASES = {{"run_to_end": "step", "save_checkpoint": "save", "second_half": "half a file", "finish": "end"}}
+passed = []  # of each moment: the phase, and how many steps are saved for certain
+
+def at(moment, do):
+    count, saved, phase, ended = 0, -1, ["start"], False
+
+    def enter(frame, event, arg):
+        nonlocal ended
+        if frame.f_code.co_filename in OURS or frame.f_code is second_half.__code__:
+            phase.append(PHASES.get(frame.f_code.co_name, phase[-1]))
+            ended = ended or phase[-1] == "end"
+            return line
+
+    def line(frame, event, arg):
+        nonlocal count, saved
+        if event == "line":
+            passed.append(("end" if ended and phase[-1] != "half a file" else phase[-1], saved))
+            if count == moment:
+                do()
+            count += 1
+        if event == "return":
+            phase.pop()
+            if frame.f_code.co_name == "save_checkpoint":
+                saved = frame.f_locals["trainer"].step
+        return line
+
+    safetensors.torch.save_file = lambda tensors, path, metadata: in_halves(
+        path, safetensors.torch.save(tensors, metadata))
+    Path.write_text = lambda path, text, encoding: in_halves(path, text.encode(encoding))
+    sys.settrace(enter)
+
+def in_halves(path, content):
+    with open(path, "wb", buffering=0) as file:
+        file.write(content[:len(content) // 2])
+        second_half(file, content)
+
+def second_half(file, content):
+    file.write(content[len(content) // 2:])
+
+def run(words, before, beside):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    finish = training.finish
+
+    @functools.wraps(finish)
+    def noted(trainer, *rest):
+        Path(beside, "losses").write_bytes(json.dumps(trainer.losses).encode())
+        return finish(trainer, *rest)
+
+    training.finish, status = noted, 1
+    exec(before, globals())
+    try:
+        status = cli.run_command(["train", *words])
+        sys.settrace(None)
+        if passed:
+            Path(beside, "passed").write_bytes(json.dumps(passed).encode())
+        sys.stdout.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)  # the end of the process itself takes a second, and is nothing of ours
+
+with tempfile.TemporaryDirectory() as place:  # PyTorch imports much only on the way
+    training.train_directory(Path(place, "run"), training.Text([["the cat " * 99]], ["the dog"], ""))
+for request in sys.stdin:
+    hear, say = os.pipe()
+    child = os.fork()
+    if not child:
+        sys.stdout = sys.stderr = open(say, "w")
+        run(**json.loads(request))
+    os.close(say)
+    print(child, flush=True)
+    stopped = True
+    while stopped:
+        _, status = os.waitpid(child, os.WUNTRACED)
+        stopped = os.WIFSTOPPED(status)
+        if stopped:
+            print(json.dumps(["stopped", ""]), flush=True)
+    with open(hear) as said:
+        print(json.dumps([os.waitstatus_to_exitcode(status), said.read()]), flush=True)
+"""
+
+
+class Warm:
+    """That process. `run(words, before)` is a run's status and what it said; `begin` and `wait` are halves of it."""
+
+    def __init__(self, beside, command=(sys.executable, "-c")):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self.beside, self.process = beside, subprocess.Popen([*command, WARM], env=environment, **pipes)
+
+    def begin(self, words, before=""):
+        request = {"words": [str(word) for word in words], "before": before, "beside": str(self.beside)}
+        print(json.dumps(request), file=self.process.stdin)
+        self.child = int(self.process.stdout.readline())
+
+    def wait(self):
+        return json.loads(self.process.stdout.readline())
+
+    def run(self, words, before=""):
+        self.begin(words, before)
+        return self.wait()
+
+    def noted(self, what):
+        return json.loads((self.beside / what).read_text())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    process = Warm(tmp_path_factory.mktemp("warm"))
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def unbroken(warm, tmp_path_factory):
+    """A run that nothing disturbs: its words, files, losses, and of each moment what `passed` says."""
+    place = tmp_path_factory.mktemp("unbroken")
+    (place / "prose.txt").write_text("the cat sat on the mat and the dog ran to the log. " * 30)
+    words = ["--text", place / "prose.txt", "--out"]
+    assert warm.run([*words, place / "run"], "at(None, None)")[0] == 0
+    losses, passed = warm.noted("losses"), warm.noted("passed")
+    assert len(losses) == 11 and names(place / "run") == WRITTEN
+    return SimpleNamespace(words=words, files=contents(place / "run"), losses=losses, passed=passed)
+
+
+def moments(unbroken, each):
+    """Some moments of every phase, always the same ones, and three times as many in which half of a file is written."""
+    chance, chosen = random.Random(15), []
+    for phase in ("start", "step", "save", "half a file", "end"):
+        found = [i for i, (of, _) in enumerate(unbroken.passed) if of == phase]
+        chosen += [(phase, i) for i in chance.sample(found, min(len(found), each * (1 + 2 * (phase == "half a file"))))]
+    return chosen
+
+
+def losses_kept(directory):
+    """The losses of a run that was cut off; None where none has begun."""
+    path = directory / "training.safetensors"
+    return school.kept_run(path)["losses"] if path.exists() else None
+
+
+def goes_on(warm, unbroken, out):
+    """What stands there is the beginning or the end of the unbroken run, and the fitting command goes on to its end."""
+    done, kept = (out / "training.json").exists(), losses_kept(out)
+    assert kept is None or kept == unbroken.losses[: len(kept)]
+    wrong, right = (["--resume"], []) if kept is None else ([], ["--resume"])
+    status, said = warm.run([*unbroken.words, out, *wrong])
+    assert status == 2 and ("finished run" if done else "cut off") in said, said
+    status, said = warm.run([*unbroken.words, out, *right])
+    assert status == (2 if done else 0), said
+    assert done or warm.noted("losses") == unbroken.losses
+    for left in ("training.lock", "training.safetensors") if done else ():  # of a kill after the last file
+        (out / left).unlink(missing_ok=True)
+    assert contents(out) == unbroken.files
+
+
+@pytest.mark.thorough
+@posix
+@pytest.mark.parametrize(
+    "name, each, times", [("SIGKILL", 5, 1), ("SIGINT", 3, 1), ("SIGTERM", 3, 1), ("SIGINT", 2, 2)]
+)
+def test_whatever_ends_a_run_at_whatever_moment_nothing_saved_is_lost(name, each, times, warm, unbroken, tmp_path):
+    """Ended at moments of every phase, ended once more while it goes on, and then left to its end."""
+    number, chance = getattr(signal, name), random.Random(name)
+    for case, (phase, moment) in enumerate(moments(unbroken, each)):
+        out, surely, resume = tmp_path / f"run{case}", unbroken.passed[moment][1], []
+        for place in (moment, chance.randrange(len(unbroken.passed) // 2)):
+            end = f"at({place}, lambda: [os.kill(os.getpid(), {int(number)}) for _ in range({times})])"
+            status, said = warm.run([*unbroken.words, out, *resume], end)
+            if status == 0 or (out / "training.json").exists():
+                break
+            kept = losses_kept(out)
+            steps = -1 if kept is None else len(kept)
+            assert status == (130 if name == "SIGINT" else -number), (phase, place, said)
+            assert steps >= surely, (phase, place)
+            if name == "SIGINT":
+                assert not [path for path in out.glob("*") if path.suffix in (".partial", ".lock")], (phase, place)
+            surely, resume = steps, [] if kept is None else ["--resume"]
+        goes_on(warm, unbroken, out)
+
+
+@pytest.mark.thorough
+@posix
+def test_a_second_run_at_whatever_moment_of_the_first_disturbs_nothing(warm, unbroken, tmp_path):
+    """The first is halted at moments of every phase while a second comes: one of them ends, the other is refused."""
+    other = Warm(tmp_path)
+    assert other.run([*unbroken.words, tmp_path / "alone", "--seed", "1"])[0] == 0
+    for case, (phase, moment) in enumerate(moments(unbroken, 4)):
+        out = tmp_path / f"run{case}"
+        warm.begin([*unbroken.words, out], f"at({moment}, lambda: os.kill(os.getpid(), signal.SIGSTOP))")
+        assert warm.wait()[0] == "stopped"
+        before = contents(out) if out.exists() else {}
+        refused = [other.run([*unbroken.words, out, *more, "--seed", "1"]) for more in (["--resume"], [])]
+        status, said = refused[1]
+        if status == 2:
+            assert contents(out) == before
+        os.kill(warm.child, signal.SIGCONT)
+        first, told = warm.wait()
+        assert refused[0][0] == 2 and sorted([first, status]) == [0, 2], (phase, moment, said, told)
+        if status == 0:
+            assert phase == "start" and "finished run" in told and contents(out) == contents(tmp_path / "alone")
+        else:
+            holder = f"process {warm.child} on"
+            assert any(word in said for word in (holder, "another process is", "finished run")), (phase, moment, said)
+            assert contents(out) == unbroken.files, (phase, moment)
+    other.close()
+
+
+# The file that is being written when a disk is full, and how many steps are then kept.
+KINDS = [
+    ("training.safetensors", 1, None),
+    ("tokenizer.json", 1, 0),
+    ("training.safetensors", 2, 0),
+    ("training.safetensors", 4, 4),
+    ("config.json", 1, 11),
+    ("generation_config.json", 1, 11),
+    ("tokenizer.json", 2, 11),
+    ("model.safetensors", 1, 11),
+    ("training.json", 1, 11),
+]
+FILLED = """
+atomic_write, times = training.atomic_write, {times}
+def filled(path, write):
+    global times
+    if path.name == {name!r}:
+        times -= 1
+        if times == 0:
+            {fill}
+    return atomic_write(path, write)
+training.atomic_write = filled
+"""
+
+
+# To every library the system answers as it does where a disk is full, or the disk is filled.
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+FILLER = """
+def fill():
+    with open("{filler}", "wb", buffering=0) as file:
+        while True:
+            try:
+                file.write(bytes(4096))
+            except OSError:
+                return
+"""
+
+
+@pytest.fixture(params=["a limit", "a disk of one megabyte"])
+def filling(request, warm, tmp_path):
+    """A warm process, a place to train, code before a run, code that lets no file grow, what is then said, its end."""
+    if request.param == "a limit":
+        yield warm, tmp_path, "", LIMIT, errno.EFBIG, lambda: None
+        return
+    mount = f'mount -t tmpfs -o size=1m none "{tmp_path}" && exec "{sys.executable}" -c "$0"'
+    try:
+        process = Warm(warm.beside, ["unshare", "-m", "sh", "-c", mount])
+        process.run(["--help"])
+    except (OSError, ValueError):
+        pytest.skip("nobody but root may mount a disk")
+    place = Path(f"/proc/{process.process.pid}/root{tmp_path}")  # as it looks to that process
+    yield process, place, FILLER.format(filler=place / "filler"), "fill()", errno.ENOSPC, (place / "filler").unlink
+    process.close()
+
+
+@pytest.mark.thorough
+@posix
+def test_a_disk_that_is_full_for_whatever_file_loses_nothing_saved(filling, unbroken):
+    process, place, prepare, fill, number, free = filling
+    for name, times, steps in KINDS:
+        out = place / f"{name}{times}"
+        status, said = process.run([*unbroken.words, out], prepare + FILLED.format(name=name, times=times, fill=fill))
+        told = f"llama-tutorial: {os.strerror(number)}: {out / name}.partial"
+        assert (status, said.strip().splitlines()[-1]) == (2, told), said
+        assert out.exists() == (steps is not None) and len(losses_kept(out) or []) == (steps or 0)
+        free()
+        goes_on(process, unbroken, out)
+    status, said = process.run([*unbroken.words, place / "lock"], prepare + fill)
+    assert status == 2 and os.strerror(number) in said and not (place / "lock").exists()
+    free()
+    goes_on(process, unbroken, place / "lock")
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_a_log_that_cannot_be_written_loses_nothing_saved(warm, unbroken, tmp_path):
+    log = "sys.stdout = sys.stderr = open('/dev/full', 'w', buffering=1)"
+    assert warm.run([*unbroken.words, tmp_path / "run"], log)[0] != 0
+    goes_on(warm, unbroken, tmp_path / "run")
 
 
 # ------------------------------------------------------------------------------------------------ going on

@@ -1,6 +1,7 @@
 """A model trained into a directory: train."""
 
 import sys
+from functools import partial
 
 from ..terminal import PROGRAM
 
@@ -12,9 +13,9 @@ def train_model(files, minutes, steps, out, seed, resume) -> None:
     from ..training import Recipe, text_of_files, train_directory
 
     given = {name: value for name, value in {"steps": steps, "seed": seed}.items() if value is not None}
-    Recipe(**given)  # a wrong number is told before any text is read
+    Recipe(**given)  # a wrong number is told before anything is made
     try:
-        text = text_of_files(files) if files else None
+        text = partial(text_of_files, files) if files else None  # read when the directory is this run's alone
         report = train_directory(out, text, given, minutes=minutes, progress=sys.stderr, resume=resume)
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: {what_is_kept(out)}", file=sys.stderr)
