@@ -270,7 +270,8 @@ def atomic_write(path: Path, write):
         flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(temporary)
+        if error.errno and not error.filename:
+            error.filename = str(temporary)
         raise
     finally:
         temporary.unlink(missing_ok=True)

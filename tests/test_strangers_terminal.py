@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from llama_tutorial import checkpoint, cli, terminal, training
-from llama_tutorial.classroom.exercises import by_name, solution
+from llama_tutorial.classroom.course import by_name, solution
 from llama_tutorial.commands import narrating, talking
 from llama_tutorial.terminal import reading
 
