@@ -1,5 +1,6 @@
 """The check names every mistake of its catalogue, blames no right solution, and is not fooled by hostile code."""
 
+import copy
 import html.parser
 import linecache
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import types
+from dataclasses import replace
 
 import einops
 import numpy as np
@@ -28,10 +30,10 @@ from llama_tutorial import (
     check,
 )
 from llama_tutorial.attention import attend, causal_mask
-from llama_tutorial.classroom import components
+from llama_tutorial.classroom import discovered
 from llama_tutorial.classroom.course import by_name
 from llama_tutorial.classroom.course.exercise import Exercise
-from llama_tutorial.classroom.judge import guard
+from llama_tutorial.classroom.judge import guard, tracing
 from llama_tutorial.classroom.judge.check import judge
 from llama_tutorial.classroom.judge.parts import Cases, Component, catalogue, find_bug, parts
 from llama_tutorial.rms_norm import rms_norm
@@ -101,7 +103,7 @@ def test_there_are_enough_of_both():
     assert len(catalogue()) >= 60 and len(RIGHT) >= 30
     for name, mistake in catalogue().items():
         owner, _, own = name.partition(".")
-        assert owner in components() and re.fullmatch("[a-z0-9_]+", own) and mistake.spellings
+        assert owner in discovered() and re.fullmatch("[a-z0-9_]+", own) and mistake.spellings
         assert len(mistake.symptom) > 10 and mistake.says.endswith(".") and mistake.symptom.endswith(".")
 
 
@@ -794,7 +796,7 @@ def test_what_attention_lacks_for_lesson_11_is_told_and_not_judged():
 
 
 def test_nothing_is_half_registered():
-    assert {name: component.gaps() for name, component in components().items()} == dict.fromkeys(components(), [])
+    assert {name: component.gaps() for name, component in discovered().items()} == dict.fromkeys(discovered(), [])
     for name, (lesson, exercise) in by_name().items():
         assert exercise.kind != "implement" or name.partition(".")[0] in parts(), f"{lesson} has {name}, and no part"
 
@@ -847,3 +849,120 @@ def test_importing_check_draws_nothing():
     code = "import sys; from llama_tutorial import check; print({'matplotlib', 'IPython'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout == "set()\n", done.stdout + done.stderr
+
+
+# ------------------------------------------------------------------------------------------------- names and rows
+
+NAMES = """
+def linear(name, rows, columns, bias):
+    made = {f"{name}.weight": (rows, columns)}
+    if bias:
+        made[f"{name}.bias"] = (rows,)
+    return made
+
+def layer(c):
+    q, kv = (heads * c.head_dim for heads in (c.num_attention_heads, c.num_key_value_heads))
+    h, wide = c.hidden_size, c.intermediate_size
+    return {
+        "input_layernorm.weight": (h,),
+        **linear("self_attn.q_proj", q, h, c.attention_bias),
+        **linear("self_attn.k_proj", kv, h, c.attention_bias),
+        **linear("self_attn.v_proj", kv, h, c.attention_bias),
+        **linear("self_attn.o_proj", h, q, c.attention_bias),
+        "post_attention_layernorm.weight": (h,),
+        **linear("mlp.gate_proj", wide, h, c.mlp_bias),
+        **linear("mlp.up_proj", wide, h, c.mlp_bias),
+        **linear("mlp.down_proj", h, wide, c.mlp_bias),
+    }
+
+def tensor_shapes(c):
+    table = (c.vocab_size, c.hidden_size)
+    shapes = {"model.embed_tokens.weight": table}
+    for i in range(c.num_hidden_layers):
+        at = f"model.layers.{i}."
+        shapes |= {at + name: shape for name, shape in layer(c).items()}
+    shapes["model.norm.weight"] = (c.hidden_size,)
+    if not c.tie_word_embeddings:
+        shapes["lm_head.weight"] = table
+    return shapes
+"""
+
+ROWS = """
+import torch
+def to_halves(weight, heads):
+    rows = weight.view(heads, -1, 2, weight.shape[1])
+    moved = weight.new_empty(heads, 2, len(weight) // heads // 2, weight.shape[1])
+    moved[:] = rows.transpose(1, 2)
+    moved = moved.reshape(weight.shape)
+    return moved
+"""
+
+
+def unnamed(source: str, there: str, instead: str, name: str):
+    """The report on a source that is spoilt in one place, as if no mistake were known."""
+    assert source.count(there) == 1
+    text, file, part = source.replace(there, instead), f"<cell {instead}>", parts()[name]
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    cell = {"__name__": "__main__"}
+    exec(compile(text, file, "exec"), cell)
+    component = copy.copy(part.component)
+    component.bugs = {}
+    return judge(cell[name], replace(part, component=component))
+
+
+@pytest.mark.parametrize(
+    "there, instead, step, line",
+    [
+        ('"self_attn.o_proj", h, q', '"self_attn.o_proj", q, h', "o, which leads back", "self_attn.o_proj"),
+        ("c.num_key_value_heads)", "c.num_attention_heads)", "k and v", "q, kv ="),
+        ("h, wide, c.mlp_bias", "h, wide, c.attention_bias", "the biases of the MLP, if asked for", "mlp.down_proj"),
+        ("if bias:", "if True:", "the biases of attention, if asked for", "if True:"),
+        ("if bias:", "if False:", "the biases of attention, if asked for", "if False:"),
+        ("= (rows,)", "= (columns,)", "the biases of attention, if asked for", '.bias"] = (columns,)'),
+        ("(rows, columns)}", "(columns, rows)}", "q", ".weight"),
+        ("range(c.num_hidden_layers)", "range(1)", "the numbering of the layers", "for i in range(1)"),
+        ("layers.{i}", "layers.{i + 1}", "the numbering of the layers", "at ="),
+        ("layers.{i}", "layer.{i}", "the numbering of the layers", "at ="),
+        ('"input_layernorm', '"attention_norm', "the norms of a layer", "attention_norm"),
+        ('        "input_layernorm.weight": (h,),\n', "", "the norms of a layer", "return {"),
+        ('    shapes["model.norm.weight"] = (c.hidden_size,)\n', "", "the last norm", "shapes |="),
+        ("if not c.tie", "if c.tie", "lm_head, if the tables are not tied", "if c.tie"),
+        ("return shapes", "shapes.pop('model.norm.weight'); return shapes", "the last norm", "shapes.pop"),
+    ],
+)
+def test_the_line_that_spoils_a_name_is_found(there, instead, step, line):
+    report = unnamed(NAMES, there, instead, "tensor_shapes")
+    assert report.step == step and line in report.line[1], report.place
+    assert str(report.place) in report.diagnosis and "your names and shapes are the lesson's" in report.diagnosis
+
+
+@pytest.mark.parametrize(
+    "there, instead, line, told",
+    [
+        ("rows.transpose(1, 2)", "rows.flip(1).transpose(1, 2)", "moved[:] =", "the rows as (head pair two)"),
+        ("return moved", "return moved.flip(0)", "return moved.flip(0)", "you have the answer, and change it"),
+        ("return moved", "return moved.float()", "return moved.float()", "It is float32 there, where bfloat16 belongs."),
+    ],
+)
+def test_rows_that_move_must_come_in_their_order(there, instead, line, told):
+    report = unnamed(ROWS, there, instead, "to_halves")
+    assert report.line[1].startswith(line) and told in report.diagnosis
+
+
+def test_who_traced_before_traces_afterwards_and_a_pass_is_not_traced(monkeypatch):
+    before, traced = sys.gettrace(), []
+
+    def tracer(frame, event, result):
+        return None
+
+    monkeypatch.setattr(tracing.Trace, "called", lambda self, *event: traced.append(event))
+    try:
+        sys.settrace(tracer)
+        assert unnamed(NAMES, "return made", "return  made", "tensor_shapes").passed and not traced
+        assert not unnamed(NAMES, "return made", "return {}", "tensor_shapes").passed and traced
+        assert sys.gettrace() is tracer
+        with pytest.raises(guard.Stopped), tracing.Trace():
+            raise guard.Stopped
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(before)

@@ -4,19 +4,16 @@ Nothing is loaded here; `from llama_tutorial import check` loads what it needs. 
 `begin` and `stand_in` by these names.
 """
 
+import pkgutil
 from functools import cache
-
-from . import components as _files  # loaded here, so that it does not take the function's name later
+from importlib import import_module
 
 
 @cache
-def components() -> dict:
+def discovered() -> dict:
     """The component of every file in `components/`, by name, in the order of the lessons: found, never listed."""
-    import pkgutil
-    from importlib import import_module
-
-    names = [each.name for each in pkgutil.iter_modules(_files.__path__)]
-    found = [import_module(f"{_files.__name__}.{name}").component for name in names]
+    home = import_module(f"{__name__}.components")
+    found = [import_module(f"{home.__name__}.{each.name}").component for each in pkgutil.iter_modules(home.__path__)]
     return {component.name: component for component in sorted(found, key=lambda component: component.lesson)}
 
 

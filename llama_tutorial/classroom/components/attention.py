@@ -360,10 +360,7 @@ def attend_steps(q, k, v, mask=None, names=(QUERIES, KEYS, VALUES)):
         *places,
         Step(RAW, raw, names[:2], waypoint=True, axes=WEIGHT_AXES),
         Step(SCALED, scores, (RAW,), inside=KERNEL, axes=WEIGHT_AXES),
-        replace(causal, value=mask, waypoint=TURNED_Q in names),
-        # Who has the mask in another form has the mask.
-        Step("what a query may not look at", ~mask, (MASK,), waypoint=True),
-        Step("the mask to be added", torch.zeros(mask.shape).masked_fill(~mask, -math.inf), (MASK,), waypoint=True),
+        replace(causal, value=mask),
         Step(MASKED, masked, (SCALED, MASK), waypoint=True, axes=WEIGHT_AXES),
         Step(WEIGHTS, weights, (MASKED,), inside=KERNEL, axes=WEIGHT_AXES),
         Step(MIXED, weights @ v, (WEIGHTS, names[2]), axes=MIXED_AXES),

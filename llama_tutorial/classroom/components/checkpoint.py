@@ -112,7 +112,7 @@ Q, K_AND_V, O_BACK, MLP = "q", "k and v", "o, which leads back", "gate, up and d
 ATTENTION_BIASES, MLP_BIASES = "the biases of attention, if asked for", "the biases of the MLP, if asked for"
 LAST_NORM, LM_HEAD = "the last norm", "lm_head, if the tables are not tied"
 GROUPS = {
-    TABLE_OF_TOKENS: "embed_tokens", NUMBERING: r"layers\.(\d+)\.", NORMS: "layernorm", Q: r"q_proj\.weight",
+    TABLE_OF_TOKENS: "embed_tokens", NUMBERING: r"layers\.(\d+)\.", NORMS: r"layers\.\d+\..*norm", Q: r"q_proj\.weight",
     K_AND_V: r"[kv]_proj\.weight", O_BACK: r"o_proj\.weight", MLP: r"(?:gate|up|down)_proj\.weight",
     ATTENTION_BIASES: r"[qkvo]_proj\.bias", MLP_BIASES: r"(?:gate|up|down)_proj\.bias", LAST_NORM: "norm",
     LM_HEAD: "lm_head", "no other names": "",
@@ -129,17 +129,18 @@ def groups(config):
     return found
 
 
-CUT, MOVED = "rows as (head pair two)", "rows as (head two pair): in each head the first of every pair, then the second"
+AS_PAIRS, NUMBERED, ORDER = "the rows as (head pair two)", "the rows' numbers", "the rows' numbers in their new order"
+MOVED = "the rows as (head two pair): in each head the first of every pair, then the second"
 
 
 def steps(weight, heads):
-    """What is done to the rows, and to their numbers by those who move numbers first."""
-    order = torch.arange(len(weight))
+    """What is done to the rows, or by some to the numbers of the rows first."""
+    pairs, numbers = weight.reshape(heads, -1, 2, weight.shape[1]), torch.arange(len(weight))
     return [
-        Step("the numbers of the rows", order, (), waypoint=True, ordered=True),
-        Step("their order, (head two pair)", to_halves(order[:, None], heads)[:, 0], waypoint=True, ordered=True),
-        Step(CUT, weight.reshape(heads, -1, 2, weight.shape[1]), (), waypoint=True, shaped=True, ordered=True),
-        Step(MOVED, to_halves(weight, heads), (CUT, "their order, (head two pair)"), axes="row column", ordered=True),
+        Step(AS_PAIRS, pairs, (), waypoint=True, shaped=True, ordered=True),
+        Step(NUMBERED, numbers, (), waypoint=True, ordered=True),
+        Step(ORDER, to_halves(numbers[:, None], heads)[:, 0], waypoint=True, ordered=True),
+        Step(MOVED, to_halves(weight, heads), (AS_PAIRS, ORDER), axes="row column", ordered=True),
     ]
 
 
@@ -171,16 +172,19 @@ bug(
     says="lm_head.weight is never listed. Without tie_word_embeddings there is a second table, (vocab, hidden).",
 )  # fmt: skip
 bug(
-    "lm_head_turned", "tensor_shapes", {'"lm_head.weight": table': '"lm_head.weight": table[::-1]'}, step=LM_HEAD, symptom=REFUSED,
+    "lm_head_turned", "tensor_shapes", {'"lm_head.weight": table': '"lm_head.weight": table[::-1]'},
+    step=LM_HEAD, symptom=REFUSED,
     says="lm_head.weight is turned round: nn.Linear keeps (out, in), and out is the vocabulary.",
 )  # fmt: skip
 bug(
-    "table_turned", "tensor_shapes", {'_tokens.weight": table': '_tokens.weight": table[::-1]'}, step=TABLE_OF_TOKENS, symptom=REFUSED,
+    "table_turned", "tensor_shapes", {'_tokens.weight": table': '_tokens.weight": table[::-1]'},
+    step=TABLE_OF_TOKENS, symptom=REFUSED,
     says="The table of tokens is turned round: it has a row for each token, (vocab, hidden).",
 )  # fmt: skip
 bug(
     "forgets_biases", "with_biases", {"biases if biased else {}": "{}"},
-    step=ATTENTION_BIASES, symptom="None with Llama, which has no biases. A model that has them is refused for unknown tensors.",
+    step=ATTENTION_BIASES,
+    symptom="None with Llama, which has no biases. A model that has them is refused for unknown tensors.",
     says="There are no biases. attention_bias gives q, k, v and o one each, mlp_bias gate, up and down.",
 )  # fmt: skip
 bug(
@@ -240,7 +244,8 @@ bug(
 )  # fmt: skip
 DEPTH = "range(config.num_hidden_layers)"
 bug(
-    "layers_from_one", "tensor_shapes", {DEPTH: "range(1, config.num_hidden_layers + 1)"}, step=NUMBERING, symptom=REFUSED,
+    "layers_from_one", "tensor_shapes", {DEPTH: "range(1, config.num_hidden_layers + 1)"},
+    step=NUMBERING, symptom=REFUSED,
     says="Your layers are numbered from 1. The first is model.layers.0.",
 )  # fmt: skip
 bug(
@@ -250,7 +255,8 @@ bug(
 )  # fmt: skip
 bug(
     "without_model", "tensor_shapes",
-    {"model.embed_tokens": "embed_tokens", "model.layers": "layers", "model.norm": "norm"}, step=TABLE_OF_TOKENS, symptom=REFUSED,
+    {"model.embed_tokens": "embed_tokens", "model.layers": "layers", "model.norm": "norm"},
+    step=TABLE_OF_TOKENS, symptom=REFUSED,
     says="The names lack their beginning: all but lm_head stand inside `model.`.",
 )  # fmt: skip
 bug(
@@ -271,7 +277,8 @@ bug(
     "(head two pair).",
 )  # fmt: skip
 bug(
-    "one_head_for_all", "to_halves", {f"{PATTERN}, head=heads": '"(pair two) h -> (two pair) h"'}, step=MOVED, symptom=ONE_HEAD,
+    "one_head_for_all", "to_halves", {f"{PATTERN}, head=heads": '"(pair two) h -> (two pair) h"'},
+    step=MOVED, symptom=ONE_HEAD,
     says="All rows are taken for one head: the first half of yours holds first numbers of all heads. "
     "Keep each head together: (head two pair).",
 )  # fmt: skip
@@ -302,7 +309,8 @@ bug(
 )  # fmt: skip
 bug(
     "in_float32", "to_halves", {"rearrange(weight": "rearrange(weight.float()"},
-    step=MOVED, symptom="An error about dtypes in a bfloat16 model; where something converts back, only time and memory.",
+    step=MOVED,
+    symptom="An error about dtypes in a bfloat16 model; where something converts back, only time and memory.",
     says="It returns float32 whatever it is given. Moving rows changes no number: keep the weight's dtype.",
 )  # fmt: skip
 

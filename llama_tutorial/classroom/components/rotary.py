@@ -52,7 +52,7 @@ def _rotation(seed, *shape):
     return angles.cos(), angles.sin()
 
 
-@ROTATE("an angle of 0 leaves the vector as it is", "batch head seq dim")
+@ROTATE("an angle of 0 leaves the vector as it is", "batch head seq dim", degenerate=True)
 def angle_zero(turn):
     return turn(normal(1, 2, 3, 5, 14), (torch.ones(5, 7), torch.zeros(5, 7)))
 
@@ -62,7 +62,7 @@ def lengths(turn):
     return _lengths(turn(normal(2, 2, 3, 5, 14), _rotation(3, 5, 7)))
 
 
-@ROTATE("a quarter turn: dimension i becomes −(i + dim/2), and i + dim/2 becomes i", "seq dim")
+@ROTATE("a quarter turn: dimension i becomes −(i + dim/2), and i + dim/2 becomes i", "seq dim", degenerate=True)
 def quarter_turn(turn):
     return turn(torch.arange(1.0, 71).reshape(5, 14), (torch.zeros(5, 7), torch.ones(5, 7)))
 
@@ -279,7 +279,7 @@ component.part(slow_the_slow_hands, adapt_function, SLOW, steps_of_slowing)
 MODULE = Cases()
 
 
-@MODULE("position 0 leaves the vector as it is", "batch dim")
+@MODULE("position 0 leaves the vector as it is", "batch dim", degenerate=True)
 def position_zero(rotary):
     return rotary(normal(20, 2, 5, 14))[:, 0]
 

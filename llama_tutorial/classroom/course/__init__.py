@@ -19,7 +19,7 @@ SUFFIX = "_exercises"
 @cache
 def lessons() -> dict[str, tuple[Exercise, ...]]:
     """The exercises of each lesson that has some, by the lesson's name."""
-    components = classroom.components().values()
+    components = classroom.discovered().values()
     return {component.lesson: component.exercises for component in components if component.exercises}
 
 

@@ -271,7 +271,7 @@ def explain_by_two(part: Part, judged, place) -> tuple:
     spellings = [(bug, each) for bug in component.bugs.values() for each in bug.spellings if each[0] in reach]
     here = [] if place is None else [
         each for each in spellings
-        if each[0].step == place.step.name
+        if place.step.name in steps_of(each[0])
         and passes_through(part, component.version(owner, each[1]), place.case, place.value)
     ]  # fmt: skip
     pairs = [(one, other) for one in here for other in spellings]
@@ -288,6 +288,10 @@ def explain_by_two(part: Part, judged, place) -> tuple:
         if all(_gives(subject, *each) for each in judged):
             return one, other
     return ()
+
+
+def steps_of(bug) -> tuple[str, ...]:
+    return (bug.step,) if isinstance(bug.step, str) else bug.step
 
 
 def _size(outcome: Outcome) -> int:

@@ -16,7 +16,7 @@ from importlib import import_module
 
 from torch import Tensor
 
-from .. import components
+from .. import discovered
 
 EDITED = "<the lesson, with "  # how the file name of a wrong version begins
 
@@ -28,7 +28,8 @@ class Case:
     `run` takes a subject (a learner's code behind one plain call, or the lesson's) and returns tensors; the property
     holds when the learner's equal the lesson's. `tell(found, wanted)` may say what is wrong in better words than a
     comparison can. `needs` names an argument without which a free function cannot have the property. `later`: what a
-    later lesson asks for is told, not judged.
+    later lesson asks for is told, not judged. `degenerate`: its numbers are such that steps cannot be told apart (zeros,
+    quarter turns), so that other cases are asked first where it goes wrong.
     """
 
     says: str
@@ -38,6 +39,7 @@ class Case:
     tell: Callable[[Tensor, Tensor], str] | None = None
     needs: str = ""
     later: bool = False
+    degenerate: bool = False
 
 
 class Cases(list):
@@ -87,13 +89,14 @@ class Step:
 class Bug:
     """One mistake: its identifier, what one sees of it, what to do, the step that it spoils, and its spellings.
 
-    A spelling is the name that it stands in and either what it writes there for what, or a whole wrong version.
+    A spelling is the name that it stands in and either what it writes there for what, or a whole wrong version. Where
+    spellings, or parts, spoil different steps, `step` lists them.
     """
 
     name: str
     symptom: str
     says: str
-    step: str
+    step: str | tuple[str, ...]
     spellings: list[tuple[str, Mapping[str, str] | Callable]] = field(default_factory=list)
 
 
@@ -102,8 +105,8 @@ class Part:
     """Something a learner writes: the lesson's own version, how a case calls it, its cases, and its steps.
 
     `adapt` turns what a learner hands in into the subject of the cases. `steps`, called as a subject is, gives what
-    the lesson computes on the way; `look` finds where a case leaves it, unless that is seen by the tensors that are made
-    (steps.py). `of` is the part whose mistakes it can have, itself unless it is an answer.
+    the lesson computes on the way; `look` finds where a case leaves it, where that is not seen by the tensors that are
+    made (steps.py). `of` is the part whose mistakes it can have, itself unless it is an answer.
     """
 
     name: str
@@ -137,7 +140,7 @@ class Component:
         self.bugs: dict[str, Bug] = {}
         self.exercises: tuple = ()
 
-    def part(self, reference: Callable, adapt: Callable, cases: Cases, steps: Callable | None = None, look=None) -> Part:
+    def part(self, reference: Callable, adapt: Callable, cases: Cases, steps=None, look=None) -> Part:
         """Enter a part; ValueError for a second one of its name."""
         name = reference.__name__
         if name in self.parts:
@@ -172,7 +175,7 @@ class Component:
 
         return judge
 
-    def bug(self, name: str, where: str, *wrong, step: str, symptom: str, says: str) -> None:
+    def bug(self, name: str, where: str, *wrong, step: str | tuple[str, ...], symptom: str, says: str) -> None:
         """Enter a mistake: in the definition `where` of the lesson, each of `wrong` is a spelling of it.
 
         A spelling is a dict of what stands there (exactly once) and what is written instead, or a function or class.
@@ -295,20 +298,20 @@ def replaced_once(text: str, old: str, new: str, owner: str) -> str:
 @cache
 def parts() -> dict[str, Part]:
     """Every part by name."""
-    return {name: part for component in components().values() for name, part in component.parts.items()}
+    return {name: part for component in discovered().values() for name, part in component.parts.items()}
 
 
 @cache
 def answers() -> dict[str, tuple]:
     """The exercise and the judge of every answer that stands nowhere in the package, by the answer's name."""
-    exercises = [exercise for component in components().values() for exercise in component.exercises]
+    exercises = [exercise for component in discovered().values() for exercise in component.exercises]
     return {name: (exercise, judge) for exercise in exercises for name, judge in exercise.answers.items()}
 
 
 @cache
 def catalogue() -> dict[str, Bug]:
     """All mistakes by identifier, component after component."""
-    return {name: bug for component in components().values() for name, bug in component.bugs.items()}
+    return {name: bug for component in discovered().values() for name, bug in component.bugs.items()}
 
 
 def find_bug(name: str) -> Bug:

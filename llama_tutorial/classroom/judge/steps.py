@@ -5,7 +5,9 @@ the lesson counts as reached when a line holds its numbers, in whatever order: l
 complex numbers and float64 make no difference.
 """
 
+import itertools
 import linecache
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +22,10 @@ from . import guard
 from .compare import close, names_of, relation
 from .parts import Case, Part, Step
 
-JUDGE = str(Path(__file__).parents[1])
+JUDGE, LESSONS = str(Path(__file__).parents[1]), str(Path(__file__).parents[2])
+PRODUCTS = ("linear", "matmul", "einsum", "mm", "bmm", "__matmul__")
 TOLERANCE = 2e-4
+BLANK = ("empty", "empty_like", "new_empty", "zeros", "zeros_like", "new_zeros")  # they wait for what is moved
 BUILDING = ("__init__", "_apply", "__new__")  # what is made there is early: mostly weights, which are no step
 
 
@@ -54,6 +58,8 @@ class Made:
     value: Tensor
     function: str
     early: bool
+    call: int | None = None  # which call of a lesson's function, by its place in the line, where it was made inside one
+    number: int = 0  # how many were made before it
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,15 @@ class Place:
 
 
 class Watch(TorchFunctionMode):
-    """Keeps every tensor that a learner's line makes. `instead` puts another value in the place of the nth one."""
+    """Keeps every tensor that a learner's line makes; of a call of a lesson's function what came last.
+
+    `instead` puts another value in the place of the nth one.
+    """
 
     def __init__(self, instead: tuple[int, Callable] | None = None):
         super().__init__()
         self.made: list[Made] = []
-        self.instead = instead
+        self.instead, self.many = instead, 0
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
@@ -110,21 +119,27 @@ class Watch(TorchFunctionMode):
         parts = args[:1] if written else result if isinstance(result, tuple | list) else [result]
         if not any(isinstance(part, Tensor) for part in parts):
             return result
-        line, early = _learner(sys._getframe(1))
+        line, early, call = _learner(sys._getframe(1))
         if line is None:
             return result
         name = getattr(function, "__name__", "")
         for part in parts:
             if isinstance(part, Tensor) and part.numel():
-                if self.instead and self.instead[0] == len(self.made):
+                if self.instead and self.instead[0] == self.many:
                     result = self.instead[1](part) if part is result else result
-                self.made.append(Made(line, part.detach().clone(), name, early))  # it may be written to
+                made = Made(line, part.detach().clone(), name, early, call, self.many)  # a copy: it may be written to
+                before = self.made[-1] if self.made and call is not None else None
+                if before and (before.line, before.call) == (line, call):
+                    self.made.pop()
+                self.made.append(made)
+                self.many += 1
         return result
 
 
-def _learner(frame) -> tuple[Line | None, bool]:
-    """The learner's line that a frame is called from, unless the judge stands between, and whether it builds a module."""
-    homes, line = guard.homes(), None
+def _learner(frame) -> tuple[Line | None, bool, int | None]:
+    """The learner's line that a frame is called from, unless the judge stands between; whether it builds a module; and
+    the place of the call in that line, where a function of a lesson stands between."""
+    homes, line, lesson, call = guard.homes(), None, False, None
     while frame:
         file = frame.f_code.co_filename
         if file.startswith(JUDGE):
@@ -133,11 +148,12 @@ def _learner(frame) -> tuple[Line | None, bool]:
             if line is None:
                 if not linecache.getline(file, frame.f_lineno):
                     break
-                line = Line(file, frame.f_lineno)
+                line, call = Line(file, frame.f_lineno), frame.f_lasti if lesson else None
             if frame.f_code.co_name in BUILDING:
-                return line, True
+                return line, True, call
+        lesson = lesson or file.startswith(LESSONS)
         frame = frame.f_back
-    return line, False
+    return line, False, call
 
 
 class _Watched:
@@ -163,7 +179,7 @@ def locate(part: Part, kind, failed: list[Case]) -> Place | None:
 
     None where every step is there, and only the order or the form of what comes out is another.
     """
-    for case in failed if part.steps else ():
+    for case in sorted(failed, key=lambda case: case.degenerate) if part.steps else ():
         try:
             place, whole = (part.look or _locate)(part, kind, case)
         except (Exception, SystemExit):  # what cannot be watched is not located
@@ -190,35 +206,45 @@ def _locate(part: Part, kind, case: Case) -> tuple[Place | None, bool]:
             if changed:
                 at, suspect = changed
                 last, line = steps[-1], made[suspect].line
-                says, pair = relation(result, last.value, names_of(last.axes, last.value), TOLERANCE, _sizes(steps))
+                says, pair = _against(result, last, steps)
                 return Place(last, "", made[at].line, line, says, pair, False, case, result, True), whole
             whole = whole and bool(made)
             continue
-        step, last, at, suspect = found
-        heals = number == 0 and at is not None and _heals(part, kind, case, steps[last], step, at, made[at].value)
-        until = None if at is None else made[at].line
+        step, last, at, gap, suspect = found
+        heals = number == 0 and at is not None and _heals(part, kind, case, steps[last], step, made[at])
+        until = None if gap is None else made[gap].line
         line = until if heals or suspect is None else made[suspect].line
         if line is None:
             whole = False
             continue
         yours = made[at].value if heals or suspect is None else _theirs(made, suspect, step)
-        says, pair = relation(yours, step.value, names_of(step.axes, step.value), TOLERANCE, _sizes(steps))
-        if step.ordered and yours.dtype != step.value.dtype:
-            says = f"It is {str(yours.dtype)[6:]} there, where {str(step.value.dtype)[6:]} belongs."
-        return Place(step, steps[last].name if at is not None else "", until, line, says, pair, heals, case, yours), whole
+        says, pair = _against(yours, step, steps)
+        reached = steps[last].name if at is not None else ""
+        return Place(step, reached, until, line, says, pair, heals, case, yours), whole
     return None, whole and bool(watched.calls)
 
 
-def passes_through(part: Part, kind, case: Case, value: Tensor) -> bool:
-    """Whether a version's case makes a tensor of these numbers on its way."""
+def passes_through(part: Part, kind, case: Case, value: Tensor | None) -> bool:
+    """Whether a version's case makes a tensor of these numbers on its way; where none was seen, it may."""
+    if value is None:
+        return True
     watched = _Watched(part.adapt(kind))
     guard.usual()
     try:
         case.run(watched)
     except (Exception, SystemExit):  # what was made before it counts
         pass
-    return any(watch.made and _Numbers(watch.made, part.steps(*args, **kwargs)).known([value])
+    return any(watch.made and _Numbers(watch.made, part.steps(*args, **kwargs)).known([Step("theirs", value)])
                for args, kwargs, watch, _ in watched.calls)  # fmt: skip
+
+
+def _against(yours: Tensor, step: Step, steps: list[Step]) -> tuple[str, tuple | None]:
+    """How a learner's value relates to a step, and (expected, yours) where both have one shape."""
+    if step.ordered and yours.numel() == step.value.numel():
+        if yours.dtype != step.value.dtype:
+            return f"It is {str(yours.dtype)[6:]} there, where {str(step.value.dtype)[6:]} belongs.", None
+        yours = yours.reshape(step.value.shape)
+    return relation(yours, step.value, names_of(step.axes, step.value), TOLERANCE, _sizes(steps))
 
 
 def _sizes(steps) -> dict[str, int]:
@@ -228,10 +254,8 @@ def _sizes(steps) -> dict[str, int]:
 
 
 def _missing(steps: list[Step], made: list[Made], given: list[Tensor]):
-    """The first step that is not there; the last one before it that is; where in `made` it is; and what is made next.
-
-    None where nothing is missing.
-    """
+    """The first step that is not there; the last one before it that is; where in `made` it is; the last tensor that is
+    still on the way; and what is made next. None where nothing is missing."""
     if not made:
         return None
     numbers = _Numbers(made, steps)
@@ -249,14 +273,27 @@ def _missing(steps: list[Step], made: list[Made], given: list[Tensor]):
     seen = [i for i in _made_of(absent[0], before, names) if found[i] is not None]
     last = max(seen, key=lambda i: (found[i], i), default=None)
     at = None if last is None else found[last]
-    known = numbers.known([*(step.value for step in steps), *given])
-    early = steps[absent[0]].early
-    after = [i for i in range(0 if at is None else at + 1, len(made)) if early or not made[i].early]
-    suspect = next((i for i in after if i not in known), None)
-    if at is not None:  # the last line that still has the same numbers
-        same = numbers.known([steps[last].value])
-        at = max(i for i in (at, *same) if suspect is None or i < suspect)
-    return steps[absent[0]], last, at, suspect
+    known, missing = numbers.known([*steps, *(Step("given", each) for each in given)]), steps[absent[0]]
+    after = [i for i in range(0 if at is None else at + 1, len(made)) if missing.early or not made[i].early]
+    wrong = [i for i in after if numbers.made_again(i, missing) or (i not in known and not _ends_well(i, made, known))]
+    masks = [i for i in wrong if made[i].value.numel() == missing.value.numel() and missing.value.dtype == torch.bool]
+    suspect = next(iter(masks or wrong), None)
+    gap = at
+    if at is not None:  # the last that still has the same numbers, and the last that is still on the way
+        before_it = range(len(made) if suspect is None else suspect)
+        at = max(i for i in (at, *numbers.known([steps[last]])) if i in before_it)
+        gap = max(i for i in (at, *known) if i in before_it)
+    return missing, last, at, gap, suspect
+
+
+def _ends_well(i: int, made: list[Made], known: set[int]) -> bool:
+    """Whether the line goes on to something as large that is known: what it makes on its way there is its own affair."""
+    for j in range(i + 1, len(made)):
+        if made[j].line != made[i].line:
+            return False
+        if j in known and made[j].value.numel() == made[i].value.numel():
+            return True
+    return False
 
 
 def _changed(steps: list[Step], made: list[Made], result) -> tuple[int, int] | None:
@@ -266,7 +303,7 @@ def _changed(steps: list[Step], made: list[Made], result) -> tuple[int, int] | N
     if not made or not isinstance(result, Tensor) or numbers.alike(result, _plain(result), wanted, _plain(wanted)):
         return None
     at = numbers.place(steps[-1])
-    known = numbers.known([step.value for step in steps])
+    known = numbers.known(steps)
     suspect = None if at is None else next((i for i in range(at + 1, len(made)) if i not in known), None)
     return None if suspect is None else (at, suspect)
 
@@ -289,10 +326,12 @@ class _Numbers:
     def __init__(self, made: list[Made], steps: Sequence[Step]):
         self.ordered = any(step.ordered for step in steps)
         self.made = [each.value for each in made]
+        self.blank = {i for i, each in enumerate(made) if self.ordered and each.function in BLANK}
         self.values = [_plain(value) for value in self.made]
         self.groups: dict[Line, list[int]] = {}
         for i, each in enumerate(made):
             self.groups.setdefault((each.line, each.function), []).append(i)
+        self.last, self.functions = steps[-1] if steps else None, [each.function for each in made]
         finite = [value.nan_to_num(0, 1, -1) for value in self.values]
         self.sums = [(float(value.sum()), float(value.abs().sum())) for value in finite]
 
@@ -300,9 +339,7 @@ class _Numbers:
         """Which tensor is the first with a step's numbers, in one piece or the last of several; None where none is."""
         wanted = _plain(step.value)
         for i, value in enumerate(self.values):
-            if self._like(i, value, step.value, wanted) and (
-                not step.shaped or _fits(self.made[i].shape, step.value.shape)
-            ):
+            if self._like(i, value, step, wanted):
                 return i
         for places in self.groups.values():  # made piece by piece, in a loop
             if 1 < len(places) and sum(self.values[i].numel() for i in places) == wanted.numel():
@@ -311,28 +348,39 @@ class _Numbers:
                     return places[-1]
         return None
 
-    def known(self, values) -> set[int]:
-        """The tensors that hold the numbers of one of these values."""
-        wanted = [(each, _plain(each)) for each in values]
-        return {i for i, value in enumerate(self.values)
-                if any(self._like(i, value, *each) or self.ordered and _piece(value, each[1]) for each in wanted)
-                }  # fmt: skip
+    def known(self, steps) -> set[int]:
+        """The tensors that hold the numbers of one of these steps."""
+        wanted = [(each, _plain(each.value)) for each in steps]
+        found = {i for i, value in enumerate(self.values) if any(self._like(i, value, *each) for each in wanted)}
+        if self.ordered:
+            found |= {i for i, value in enumerate(self.values) if any(_piece(value, each) for _, each in wanted)}
+        return found | self.blank
 
     def alike(self, found: Tensor, value: Tensor, step: Tensor, wanted: Tensor) -> bool:
         """Whether the plain numbers `value` of a tensor are those that are wanted."""
         if self.ordered:
             return found.dtype == step.dtype and close(value, wanted, TOLERANCE)
-        return _sorted_alike(value, wanted)
+        if found.numel() != value.numel():  # several pieces, joined
+            return _sorted_alike(value, wanted)
+        return in_some_layout(found, step, pairs=self.last is None or step is not self.last.value)
 
-    def _like(self, i, value, step, wanted):
-        if value.numel() != wanted.numel():
+    def made_again(self, i: int, missing: Step) -> bool:
+        """Whether a product as large as the missing step has the numbers of an earlier one."""
+        if self.functions[i] not in PRODUCTS or self.values[i].numel() != missing.value.numel():
             return False
+        return any(self.functions[j] in PRODUCTS and torch.equal(self.values[j], self.values[i]) for j in range(i))
+
+    def _like(self, i, value, step: Step, wanted):
+        if value.numel() != wanted.numel() or (step.shaped and not _fits(self.made[i].shape, step.value.shape)):
+            return False
+        if step.value.dtype == torch.bool:
+            return same_mask(value, wanted)
         total, size = self.sums[i]
         finite = wanted.nan_to_num(0, 1, -1)
         slack = 5 * TOLERANCE * max(1.0, float(finite.abs().sum()))
         if abs(size - float(finite.abs().sum())) > slack or abs(total - float(finite.sum())) > slack:
             return False
-        return self.alike(self.made[i], value, step, wanted)
+        return self.alike(self.made[i], value, step.value, wanted)
 
 
 def _piece(value: Tensor, wanted: Tensor) -> bool:
@@ -352,17 +400,59 @@ def _fits(shape, wanted) -> bool:
 
 def _plain(value: Tensor) -> Tensor:
     value = torch.view_as_real(value) if value.is_complex() else value
-    return value.detach().double().flatten()
+    value = value.detach().double().flatten()
+    return torch.where(value < -1e8, -math.inf, value)  # what hides a score is as good as −∞
+
+
+def same_mask(value: Tensor, wanted: Tensor) -> bool:
+    """Whether numbers say the same as a mask: True where it is, or where it is not, or 0 and a large negative number."""
+    wanted = wanted.bool()
+    added = (value > -1e4) == wanted
+    return any(torch.equal(each, wanted) for each in (value != 0, value == 0)) or bool(
+        added.all() and (value[wanted] == 0).all()
+    )
+
+
+def in_some_layout(found: Tensor, wanted: Tensor, pairs: bool = True) -> bool:
+    """Whether a tensor holds the numbers of another in some layout: its axes in another order, joined, or cut.
+
+    With `pairs` the two halves of the last axis may also stand as neighbours, or as complex numbers.
+    """
+    found = torch.view_as_real(found) if found.is_complex() else found
+    target = wanted.squeeze()
+    if pairs and target.ndim and target.shape[-1] % 2 == 0 and not found.dtype == torch.bool:
+        target = target.unflatten(-1, (2, -1))
+    flat = _plain(found)
+    for order in itertools.permutations(range(target.ndim)):
+        if _aligned(found.shape, [target.shape[axis] for axis in order]):
+            if close(flat, _plain(target.permute(order).reshape(-1)), TOLERANCE):
+                return True
+    return False
+
+
+def _aligned(shape, sizes) -> bool:
+    """Whether a shape comes from axes of these sizes by joining neighbours or by cutting single ones."""
+    edges, edge = [1], 1
+    for size in sizes:
+        edge *= size
+        edges.append(edge)
+    edge = 1
+    for size in shape:
+        edge *= size
+        below, above = max(e for e in edges if e <= edge), min(e for e in edges if e >= edge)
+        if edge % below or above % edge:
+            return False
+    return True
 
 
 def _sorted_alike(one: Tensor, other: Tensor) -> bool:
     return one.numel() == other.numel() and close(one.sort().values, other.sort().values, TOLERANCE)
 
 
-def _heals(part, kind, case, last: Step, step: Step, at: int, value: Tensor) -> bool:
+def _heals(part, kind, case, last: Step, step: Step, at: Made) -> bool:
     """Whether all is right once the missing step stands in the place of the last one that is there."""
     before, wanted = _plain(last.value), _plain(step.value)
-    if not before.numel() == wanted.numel() == value.numel():
+    if not before.numel() == wanted.numel() == at.value.numel():
         return False
 
     def put(there: Tensor):
@@ -371,7 +461,7 @@ def _heals(part, kind, case, last: Step, step: Step, at: int, value: Tensor) -> 
         mended[flat.argsort()] = wanted[before.argsort()]
         return mended.reshape(there.shape).to(there.dtype)
 
-    watched = _Watched(part.adapt(kind), (at, put))
+    watched = _Watched(part.adapt(kind), (at.number, put))
     guard.usual()
     try:
         found = case.run(watched)

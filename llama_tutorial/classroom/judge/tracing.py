@@ -1,7 +1,7 @@
-"""Where it goes wrong in code that makes no tensors, but a dict of shapes by name: the first line whose names are wrong.
+"""Where it goes wrong in code that makes no tensors, but a dict of shapes by name: the first line that spoils it.
 
 A failing answer runs once more under `sys.settrace`. After each line of the learner's, the dicts, numbers and strings
-among its frame's names are looked at; which statement those lines belong to, its own text says.
+among its frame's names are looked at; the learner's own text says which statement a line belongs to.
 """
 
 import ast
@@ -9,7 +9,7 @@ import linecache
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 from . import guard
@@ -22,40 +22,43 @@ COMPREHENSIONS = ("<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>")
 
 @dataclass(frozen=True)
 class Group(Step):
-    """A step whose `value` is a dict: the shapes of all names in which `pattern` is found, unless an earlier group's is.
+    """A step whose `value` is a dict: the shapes of the names that hold `pattern`, unless an earlier group's.
 
-    Where the pattern has a group of its own, what that finds is compared, each once, in the place of names and shapes.
+    Where the pattern captures a number, the numbers are compared, in the place of names and shapes.
     """
 
     pattern: str = ""
 
-    def holds(self, name: str) -> bool:
-        return re.search(self.pattern, name) is not None
-
 
 @dataclass(frozen=True)
 class Moment:
-    """A frame after one of the learner's lines: what its dicts have gained and hold, as (name, shape), and its values.
+    """A frame after one of the learner's lines.
 
-    `caller` is the learner's line that called it, if one did. `values` are its numbers, strings and rows of numbers.
+    `caller` is the line that called it and that line's frame, if they are the learner's. `gained` and `held` are what
+    its dicts have got by this line, and hold, as (name, shape); `empty` the names of those that hold nothing. `values`
+    are its numbers, strings and rows of numbers.
     """
 
     line: Line
     frame: int
-    caller: Line | None
+    caller: tuple[Line, int] | None
     gained: list[tuple[str, tuple]]
     held: set[tuple[str, tuple]]
-    values: dict[str, object] = field(repr=False)
     empty: list[str]
+    values: dict[str, object]
+
+    def texts(self) -> list[str]:
+        """The names that its dicts have gained, and its strings."""
+        return [key for key, _ in self.gained] + [value for value in self.values.values() if isinstance(value, str)]
 
 
 class Trace:
-    """Keeps a moment for every line of the learner's that runs inside it; what traced before traces again afterwards."""
+    """Keeps a moment for every line of the learner's that runs inside it; who traced before traces afterwards."""
 
     def __init__(self):
         self.moments: list[Moment] = []
-        self.frames: dict = {}  # a frame: its number, the line that it is in, and who called it
-        self.known: dict = {}  # a dict by its id: itself, so that the id stays its own, and what it held
+        self.frames: dict = {}  # of each frame its number, the line that it is in, and who called it
+        self.known: dict = {}  # every dict by its id: itself, so that the id stays its own, and what it held last
 
     def __enter__(self):
         self.before = sys.gettrace()
@@ -69,29 +72,36 @@ class Trace:
         line = _learner(frame)[0]
         if line is None or line.file != frame.f_code.co_filename or frame.f_code.co_name in COMPREHENSIONS:
             return None
-        caller = _learner(frame.f_back)[0] if frame.f_back else None
+        above = frame.f_back
+        while above and above not in self.frames:
+            above = above.f_back
+        caller = (Line(above.f_code.co_filename, above.f_lineno), self.frames[above][0]) if above else None
         self.frames[frame] = [len(self.frames), None, caller]
         return self.ran
 
     def ran(self, frame, event, result):
+        if len(self.moments) == MOST:
+            return None
         number, before, caller = self.frames[frame]
-        if event in ("line", "return") and before and len(self.moments) < MOST:
+        if before and event in ("line", "return"):
             self.look(Line(frame.f_code.co_filename, before), number, caller, dict(frame.f_locals), result)
         self.frames[frame][1] = frame.f_lineno
         return self.ran
 
     def look(self, line, frame, caller, names, result):
-        dicts = [each for each in (*names.values(), result) if isinstance(each, dict)]
         gained, held = [], set()
-        for each in dicts:
-            now = {name: tuple(shape) for name, shape in list(each.items()) if isinstance(name, str) and _row(shape)}
+        for each in (*names.values(), result):
+            pairs = each.items() if isinstance(each, dict) else each if isinstance(each, list) else ()
+            now = [tuple(pair) for pair in list(pairs) if isinstance(pair, tuple) and len(pair) == 2]
+            now = {name: tuple(shape) for name, shape in now if isinstance(name, str) and _row(shape)}
             before = self.known.get(id(each), (each, {}))[1]
             gained += [(name, shape) for name, shape in now.items() if before.get(name) != shape]
             held |= set(now.items())
-            self.known[id(each)] = each, now
+            if now or before:
+                self.known[id(each)] = each, now
+        empty = [name for name, value in names.items() if isinstance(value, dict) and not value]
         values = {name: value for name, value in names.items() if isinstance(value, int | str) or _row(value)}
-        empty = [name for name, value in names.items() if value == {}]
-        self.moments.append(Moment(line, frame, caller, gained, held, values, empty))
+        self.moments.append(Moment(line, frame, caller, gained, held, empty, values))
 
 
 def _row(value) -> bool:
@@ -106,7 +116,7 @@ def locate_names(part: Part, kind, case: Case) -> tuple[Place | None, bool]:
     def traced(*args):
         with Trace() as trace:
             result = subject(*args)
-        calls.append((args, trace, result))
+        calls.append((args, trace.moments, result))
         return result
 
     guard.usual()
@@ -114,63 +124,63 @@ def locate_names(part: Part, kind, case: Case) -> tuple[Place | None, bool]:
         case.run(traced)
     except (Exception, SystemExit):  # it is told elsewhere
         pass
-    for args, trace, result in calls:
+    for args, moments, result in calls:
         found = {name: tuple(shape) if _row(shape) else shape for name, shape in result.items()}
-        fault = Fault.first(part.steps(*args), found)
-        if fault:
-            line = Search(trace.moments, fault, args).line()
-            before = [group for group in fault.before if group.value]
-            reached = before[-1].name if before else ""
-            missing = "missing" if fault.shape is None else "wrong"
-            place = Place(fault.group, reached, line if reached else None, line, fault.says, None, False, case,
-                          what="names and shapes", missing=missing)  # fmt: skip
+        wrong = Wrong.first(part.steps(*args), found)
+        if wrong:
+            line = Search(moments, wrong, args).line()
+            reached = next((group.name for group in reversed(wrong.before) if group.value), "the config")
+            missing = "missing" if wrong.shape is None else "wrong"
+            place = Place(wrong.group, reached, line, line, wrong.says, None, case=case, what="names and shapes",
+                          missing=missing)  # fmt: skip
             return (place if line else None), False
     return None, bool(calls)
 
 
 @dataclass(frozen=True)
-class Fault:
+class Wrong:
     """The first group that is not as it should be, and its first wrong name: with its shape there, and the right one.
 
-    `shape` is None where the name is missing, `right` where it belongs to no tensor. `layers`: what they are numbered,
-    where that is the fault. `model` and `found`: all right names, and all of the learner's.
+    `shape` is None where the name is missing, `right` where it belongs to no tensor. `model` and `found` are all right
+    names, and all of the learner's; `numbers` what its layers are numbered, where that is what is wrong.
     """
 
     group: Group
     before: list[Group]
-    name: str
-    shape: tuple | None
-    right: tuple | None
-    says: str
     model: dict[str, tuple]
     found: dict[str, tuple]
-    layers: list[int] | None = None
+    says: str
+    name: str = ""
+    shape: tuple | None = None
+    right: tuple | None = None
+    numbers: list[int] | None = None
 
     @classmethod
-    def first(cls, groups: list[Group], found: dict) -> "Fault | None":
+    def first(cls, groups: list[Group], found: dict) -> "Wrong | None":
         model = {name: shape for group in groups for name, shape in group.value.items() if isinstance(name, str)}
         left = dict(found)
         for i, group in enumerate(groups):
+            context = group, groups[:i], model, found
             if re.compile(group.pattern).groups:
-                wanted = sorted(group.value)
-                numbers = sorted({int(each[1]) for name in found if (each := re.search(group.pattern, name))})
+                there = [re.search(group.pattern, name) for name in found]
+                numbers, wanted = sorted({int(each[1]) for each in there if each}), sorted(group.value)
                 if numbers != wanted:
-                    told = f"{len(wanted)} layers are numbered {_listed(numbers)}, where {_listed(wanted)} belong."
-                    return cls(group, groups[:i], "", () if numbers else None, (), told, model, found, numbers)
+                    told = f"Your layers are numbered {_listed(numbers)}, where {_listed(wanted)} belong."
+                    return cls(*context, told, shape=() if numbers else None, right=(), numbers=numbers)
                 continue
-            mine = {name: left.pop(name) for name in list(left) if group.holds(name)}
+            mine = {name: left.pop(name) for name in list(left) if re.search(group.pattern, name)}
             for name, right in group.value.items():
                 if name in mine and mine[name] != right:
                     told = f"{name} is {mine[name]}, where the model holds {right}."
-                    return cls(group, groups[:i], name, mine[name], right, told, model, found)
-            absent = next((name for name in group.value if name not in mine), None)
-            lost = "" if absent is None else f"{absent} {group.value[absent]} is missing"
+                    return cls(*context, told, name, mine[name], right)
+            absent = next((name for name in group.value if name not in mine), "")
+            lost = f"{absent} {group.value[absent]} is missing" if absent else ""
             for name, shape in mine.items():
                 if name not in group.value:
                     told = f"{name} {shape} belongs to no tensor of this model" + (f", and {lost}." if lost else ".")
-                    return cls(group, groups[:i], name, shape, None, told, model, found)
+                    return cls(*context, told, name, shape)
             if lost:
-                return cls(group, groups[:i], absent, None, group.value[absent], f"{lost}.", model, found)
+                return cls(*context, f"{lost}.", absent, right=group.value[absent])
         return None
 
 
@@ -183,175 +193,224 @@ def _listed(numbers) -> str:
 
 
 class Search:
-    """Looks through the moments of a run for the line that a fault comes from."""
+    """Looks through the moments of a run for the line that what is wrong comes from."""
 
-    def __init__(self, moments: list[Moment], fault: Fault, args: tuple):
-        self.moments, self.fault = moments, fault
+    def __init__(self, moments: list[Moment], wrong: Wrong, args: tuple):
+        self.moments, self.wrong = moments, wrong
         fields = [value for arg in args if isinstance(arg, Mapping) for value in dict(arg).values()]
         self.given = {value for value in fields if type(value) is int}
 
     def line(self) -> Line | None:
-        fault = self.fault
-        if not self.moments:
+        if not 0 < len(self.moments) < MOST:
             return None
-        if fault.layers is not None:
-            return self.numbering()
-        if fault.shape is None:
+        if self.wrong.numbers is not None:
+            return self.misnumbered()
+        if self.wrong.shape is None:
             return self.absent()
-        return self.stranger() if fault.right is None else self.misshapen()
+        return self.stranger() if self.wrong.right is None else self.misshapen()
 
-    def first(self, wanted) -> Moment | None:
-        """The first moment in which a dict gained what `wanted(name, shape)` says True of."""
+    def gains(self, wanted) -> Moment | None:
+        """The first moment at which a dict gained what `wanted(name, shape)` says True of."""
         return next((each for each in self.moments if any(wanted(*entry) for entry in each.gained)), None)
 
     def belongs(self, key: str, shape: tuple) -> bool:
-        return any(_within(key, name) and shape == right for name, right in self.fault.model.items())
+        return any(_within(key, name) and shape == right for name, right in self.wrong.model.items())
+
+    def known(self, text: str) -> bool:
+        return any(_within(text, name) for name in self.wrong.model)
 
     def right_elsewhere(self, moment: Moment) -> bool:
-        """Whether the same line gave what is right another time: then what it was given is to blame."""
+        """Whether the same line made only what is right another time: then what it was given is to blame."""
         return any(each.line == moment.line and each.gained and all(self.belongs(*entry) for entry in each.gained)
                    for each in self.moments)  # fmt: skip
 
-    def misshapen(self):
-        """The first line that gave the name its wrong shape, or what that line takes the shape, or a number, from."""
-        fault = self.fault
-        made = self.first(
-            lambda key, shape: _within(key, fault.name) and shape == fault.shape and not self.belongs(key, shape)
-        )
-        if made is None:
-            return None
-        line, parts = made.line, _own(_statement(made.line))
-        if self.right_elsewhere(made):
-            word = self.word(_loop(made.line))
-            if word is None and made.caller:
-                return _head(made.caller)
-            line, parts = word or (line, parts)
-        else:
-            line, parts = self.word(_statement(made.line)) or (_head(line), parts)
-        return self.number(made, parts) or line
+    def caller_of(self, moment: Moment) -> Moment:
+        """The frame that called this one, as it stood then; this one where none did."""
+        before = self.moments[: self.moments.index(moment)]
+        return next((each for each in reversed(before) if each.frame == moment.caller[1]), moment)
 
-    def word(self, node) -> tuple[Line, list] | None:
-        """Where in a statement's own text the name is spelt, or the most telling part of it; and what stands with it."""
-        found = []
-        for part in _own(node):
-            for each in ast.walk(part):
-                for inner, beside in _spelt(each):
-                    fits = sum(_within(inner.value, name) for name in self.fault.model)
-                    if _within(inner.value, self.fault.name):
-                        found.append((fits, -inner.lineno, inner, beside))
+    def spelt(self, node) -> tuple[Line, list] | None:
+        """Where in a statement's own text the wrong name is spelt, or what tells most of it; and what stands beside."""
+        found = [(sum(_within(text.value, name) for name in self.wrong.model), -text.lineno, i, text, beside)
+                 for part in _own(node) for each in ast.walk(part) for i, (text, beside) in enumerate(_strings(each))
+                 if _within(text.value, self.wrong.name)]  # fmt: skip
         if not found:
             return None
-        *_, inner, beside = min(found, key=lambda each: each[:2])
-        return Line(node.file, inner.lineno), beside
+        *_, text, beside = min(found, key=lambda each: each[:3])
+        return Line(node.file, text.lineno), beside
+
+    # ------------------------------------------------------------------------------------------------- a wrong shape
+
+    def misshapen(self):
+        """The first line that gave the name its wrong shape, or the row, call or number that this line has it from."""
+        name, wrong = self.wrong.name, self.wrong.shape
+        made = self.gains(lambda key, shape: _within(key, name) and shape == wrong and not self.belongs(key, shape))
+        if made is None:
+            return None
+        line, told = _head(made.line), None
+        if not self.right_elsewhere(made):
+            told = self.spelt(_statement(made.line))
+        elif row := self.spelt(_around(made.line, ast.For)):
+            told = row
+        elif made.caller:
+            line, made = made.caller[0], self.caller_of(made)
+            told = self.spelt(_statement(line))
+        line, beside = told or (line, _own(_statement(line)))
+        return self.number(made, beside) or line
 
     def number(self, moment: Moment, parts: list) -> Line | None:
-        """Where a number of the shape was made, if the right one stands nowhere: the line that sets its name."""
-        shape, right = self.fault.shape, self.fault.right
-        if len(shape) != len(right):
+        """The line that sets the variable which a number of the shape is, if the right number stands nowhere."""
+        shape, right = self.wrong.shape, self.wrong.right
+        if not isinstance(shape, tuple) or len(shape) != len(right):
             return None
         place = next(i for i in range(len(shape)) if shape[i] != right[i])
         if right[place] in self.given or right[place] in moment.values.values():
             return None
-        sole = parts[0] if len(parts) == 1 else None
-        if isinstance(sole, ast.Tuple) and len(sole.elts) == len(shape):
-            parts = [sole.elts[place]]
-        names = {each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name)}
-        name = next((name for name in sorted(names) if moment.values.get(name) == shape[place]), None)
+        if len(parts) == 1 and isinstance(parts[0], ast.Tuple) and len(parts[0].elts) == len(shape):
+            parts = [parts[0].elts[place]]
+        used = {each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name)}
+        name = next((name for name in sorted(used) if moment.values.get(name) == shape[place]), None)
         if name is None:
             return None
         own = [each for each in self.moments[: self.moments.index(moment) + 1] if each.frame == moment.frame]
         since = len(own) - 1
         while since and own[since - 1].values.get(name) == shape[place]:
             since -= 1
-        if since == 0 and name not in {each.id for part in _own(_statement(own[0].line)) for each in ast.walk(part)
-                                       if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}:  # fmt: skip
-            return moment.caller and _head(moment.caller)  # it was given
         setter = _statement(own[since].line)
-        further = self.word(setter) if isinstance(setter, ast.For) else None
-        return further and self.number(own[since - 1], further[1]) or (further[0] if further else _head(own[since].line))
+        if since == 0 and own[0].caller and name not in _sets(setter):
+            return own[0].caller[0]
+        return _head(own[since].line)
+
+    # ------------------------------------------------------------------------------------------------- a name too many
 
     def stranger(self):
-        """The first line that made the name, or the `if` or the call that let it."""
-        fault = self.fault
-        made = self.first(
-            lambda key, shape: _within(key, fault.name) and not any(_within(key, name) for name in fault.model)
-        ) or self.first(lambda key, shape: key == fault.name)
+        """The first line that made the name, or the call or the `if` that let it."""
+        name = self.wrong.name
+        made = self.gains(lambda key, _: _within(key, name) and not self.known(key))
+        made = made or self.gains(lambda key, _: key == name)
         if made is None:
             return None
         if made.caller and self.right_elsewhere(made):
-            return _head(made.caller)
-        return _guard(made.line) or self.spelt(made.line)
+            line = made.caller[0]
+        elif guarding := _around(made.line, ast.If):
+            return Line(made.line.file, guarding.lineno)
+        else:
+            texts = (each for each in self.moments if any(self.strange(text) for text in each.texts()))
+            line = next(texts, made).line
+        told = self.spelt(_statement(line))
+        return told[0] if told else line
 
-    def spelt(self, line: Line) -> Line:
-        """Where in the statement of a line the name is spelt, or its first line."""
-        word = self.word(_statement(line))
-        return word[0] if word else _head(line)
+    def strange(self, text: str) -> bool:
+        """Whether a text is part of a name of theirs, and of none of the model's."""
+        return len(text) < 200 and not self.known(text) and _within(text, self.wrong.name)
+
+    # ------------------------------------------------------------------------------------------------- a name too few
 
     def absent(self):
-        """The line that dropped a name, that should have made it with its like, or that made the names before it."""
-        fault = self.fault
-        like = [name for name in fault.group.value if name in fault.found]
-        others = fault.model.keys() - fault.group.value.keys()
+        """The line that dropped the name, that should have made it with its like, or that made what stands before."""
+        wrong = self.wrong
+        others = wrong.model.keys() - wrong.group.value.keys()
 
-        def own(key):
-            return _within(key, fault.name) and not any(_within(key, name) for name in others)
+        def its(key):
+            return _within(key, wrong.name) and not any(_within(key, name) for name in others)
 
-        made = self.first(lambda key, shape: own(key) and shape == fault.right)
+        made = self.gains(lambda key, shape: its(key) and shape == wrong.right)
         if made:
-            after = self.moments[self.moments.index(made) :]
-            after = [each for each in after if each.frame == made.frame]
-            lost = (each for each in after if not any(own(key) for key, _ in each.held))
+            after = [each for each in self.moments[self.moments.index(made) :] if each.frame == made.frame]
+            lost = (each for each in after if not any(its(key) for key, _ in each.held))
             return _head(next(lost, after[-1]).line)
-        for name in like:
-            made = self.first(lambda key, shape: _within(key, name) and shape == fault.model[name] and not own(key))
-            if made:
-                return _guard(made.line) or _head(made.line)
-        for moment in self.moments:  # what was written, and never ran
-            for each in _function(moment.line):
-                if isinstance(each, ast.Constant) and isinstance(each.value, str) and own(each.value):
-                    line = Line(moment.line.file, each.lineno)
-                    return _guard(line) or _head(line)
-        for moment in self.moments:
-            for name in moment.empty:
-                if _within(name, fault.name):
-                    return _head(moment.line)
-        near = [group.value for group in fault.before if group.value.keys() & fault.found.keys()]
-        added = [each for each in self.moments if any(key in (near or [fault.found])[-1] for key, _ in each.gained)]
-        return _head(added[-1].line) if added else None
+        return self.beside_its_like(its) or self.never_run(its) or self.left_empty() or self.after_what_is_before()
 
-    def numbering(self):
-        """The line that makes the numbers of the layers, or the first name that holds one."""
-        found, wanted = self.fault.layers, sorted(self.fault.group.value)
-        counted: dict = {}
+    def beside_its_like(self, its) -> Line | None:
+        """The line that made others of its group, the `if` that it did not pass, or the call that was not made."""
+        for name in [each for each in self.wrong.group.value if each in self.wrong.found]:
+            right = self.wrong.model[name]
+            made = self.gains(lambda key, shape: _within(key, name) and shape == right and not its(key))  # noqa: B023
+            if made is None:
+                continue
+            alone = set(_words(self.wrong.name)) - set(_words(name))
+            texts = [key for key, _ in made.held] + made.texts()
+            runs = {tuple(key for key, _ in each.gained) for each in self.moments if each.line == made.line} - {()}
+            if made.caller and len(runs) > 1 and not any(alone & set(_words(text)) for text in texts):
+                told = self.spelt(_statement(made.caller[0]))
+                return told[0] if told else made.caller[0]
+            guarding = _around(made.line, ast.If)
+            if guarding and self.kept_out(guarding, made.line.file):
+                return Line(made.line.file, guarding.lineno)
+            return _head(made.line)
+        return None
+
+    def kept_out(self, guarding: ast.If, file: str) -> bool:
+        """Whether an `if` was passed without entering it."""
+        frames: dict[int, list[int]] = {}
         for each in self.moments:
+            frames.setdefault(each.frame, []).append(each.line.number if each.line.file == file else 0)
+        inside = range(guarding.body[0].lineno, guarding.body[-1].end_lineno + 1)
+        test = range(guarding.lineno, guarding.body[0].lineno)
+        return any(one in test and other not in test and other not in inside
+                   for lines in frames.values() for one, other in zip(lines, lines[1:]))  # fmt: skip
+
+    def never_run(self, its) -> Line | None:
+        """Where the name is spelt in a function that ran: the `if` around it, or its own line."""
+        for file, number in dict.fromkeys((each.line.file, each.line.number) for each in self.moments):
+            for each in _function(Line(file, number)):
+                if isinstance(each, ast.Constant) and isinstance(each.value, str) and its(each.value):
+                    line = Line(file, each.lineno)
+                    guarding = _around(line, ast.If)
+                    return Line(file, guarding.lineno) if guarding else _head(line)
+        return None
+
+    def left_empty(self) -> Line | None:
+        """The line that made an empty dict whose own name is part of the missing one."""
+        made = (each for each in self.moments if any(_within(name, self.wrong.name) for name in each.empty))
+        return next((_head(each.line) for each in made), None)
+
+    def after_what_is_before(self) -> Line | None:
+        """The last line that made names of the group before, or the first that made any."""
+        found = self.wrong.found
+        before = [group.value for group in self.wrong.before if group.value.keys() & found.keys()]
+        near = before[-1] if before else found
+        added = [each for each in self.moments if any(key in near for key, _ in each.gained)]
+        return _head(added[-1 if before else 0].line) if added else None
+
+    # ---------------------------------------------------------------------------------------- the numbers of the layers
+
+    def misnumbered(self):
+        """The line that makes the numbers of the layers, or the first text that holds a wrong one."""
+        numbers, pattern = self.wrong.numbers, self.wrong.group.pattern
+        counted: dict = {}
+        for each in self.moments if numbers else ():
             for name, value in each.values.items():
-                if found and _row(value) and list(value) == found:
+                if _row(value) and list(value) == numbers:
                     return _head(each.line)
                 if type(value) is int:
-                    first, many = counted.setdefault((each.frame, name), (each.line, set()))
-                    many.add(value)
-        for (_, name), (line, many) in counted.items():
-            node = _statement(line)
-            if found and sorted(many) == found and isinstance(node, ast.For) and name in ast.dump(node.target):
+                    counted.setdefault((each.frame, name), (each.line, set()))[1].add(value)
+        for (_, name), (line, values) in counted.items():
+            if sorted(values) == numbers and isinstance(_statement(line), ast.For) and name in _sets(_statement(line)):
                 return _head(line)
-        pattern = self.fault.group.pattern
 
-        def counts(text, wrong):
+        def numbered(text):
             number = re.search(pattern, text + ".")
-            return bool(number) and (not wrong or int(number[1]) not in wanted)
+            return number and int(number[1]) not in self.wrong.group.value
 
-        for wrong in (True, False):
+        def unnumbered(text):
+            return not self.known(text) and any(_within(text, name) for name in self.wrong.found)
+
+        for tell in (numbered, unnumbered, lambda text: re.search(pattern, text + ".")):
             for each in self.moments:
-                texts = [value for value in each.values.values() if isinstance(value, str)]
-                if any(counts(text, wrong) for text in [*texts, *(key for key, _ in each.gained)]):
+                if any(tell(text) for text in each.texts()):
                     return _head(each.line)
-        made = self.first(lambda key, _: key in self.fault.found)
-        return made and _head(made.line)
+        return None
+
+
+@cache
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[._]", text) if word)
 
 
 def _within(key: str, name: str) -> bool:
-    """Whether the words of `key` stand in `name` one after the other: "o" or "o_proj.weight" in "self_attn.o_proj.weight"."""
-    part, whole = ([word for word in re.split(r"[._]", text) if word] for text in (key, name))
+    """Whether the words of `key` stand in `name` in a row, as those of "o" and "o_proj.weight" do in o_proj's."""
+    part, whole = _words(key), _words(name)
     return bool(part) and any(whole[i : i + len(part)] == part for i in range(len(whole)))
 
 
@@ -360,25 +419,25 @@ def _within(key: str, name: str) -> bool:
 
 @cache
 def _parsed(text: str, file: str) -> tuple[list[ast.stmt], dict]:
-    """The statements of a file, and what each stands in; none where Python cannot read it alone."""
+    """The statements of a file, and what each node stands in; none where Python cannot read it by itself."""
     try:
         tree = ast.parse(text)
     except SyntaxError:
         return [], {}
     inside = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
-    for node in found:
+    statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    for node in statements:
         node.file = file
-    return found, inside
+    return statements, inside
 
 
-def _text(line: Line):
+def _read(line: Line):
     return _parsed("".join(linecache.getlines(line.file)), line.file)
 
 
 def _statement(line: Line) -> ast.stmt | None:
     """The innermost statement that a line belongs to."""
-    holding = [node for node in _text(line)[0] if node.lineno <= line.number <= node.end_lineno]
+    holding = [node for node in _read(line)[0] if node.lineno <= line.number <= node.end_lineno]
     return min(holding, key=lambda node: node.end_lineno - node.lineno, default=None)
 
 
@@ -388,51 +447,43 @@ def _head(line: Line) -> Line:
     return Line(line.file, node.lineno) if node else line
 
 
-def _around(line: Line, *kinds) -> ast.AST | None:
-    """The innermost of some kinds of statements that a line's own stands in, within its function."""
-    node, inside = _statement(line), _text(line)[1]
-    while node in inside and not isinstance(inside[node], ast.FunctionDef | ast.Lambda | ast.Module):
+def _around(line: Line, *kinds) -> ast.stmt | None:
+    """The innermost statement of these kinds that a line's own stands in, within its function."""
+    node, inside = _statement(line), _read(line)[1]
+    while node in inside and not isinstance(inside[node], ast.FunctionDef | ast.Module):
         node = inside[node]
         if isinstance(node, kinds):
             return node
     return None
 
 
-def _loop(line: Line):
-    return _around(line, ast.For)
-
-
-def _guard(line: Line) -> Line | None:
-    """The line of the `if` that a line stands in."""
-    node = _around(line, ast.If)
-    return Line(line.file, node.lineno) if node else None
-
-
 def _function(line: Line) -> list[ast.AST]:
     """All that stands in the function that a line belongs to."""
-    node, inside = _statement(line), _text(line)[1]
+    node, inside = _statement(line), _read(line)[1]
     while node in inside and not isinstance(node, ast.FunctionDef):
         node = inside[node]
     return list(ast.walk(node)) if isinstance(node, ast.FunctionDef) else []
 
 
-def _own(node) -> list[ast.AST]:
+def _own(node: ast.stmt | None) -> list[ast.expr]:
     """The expressions of a statement, without the statements inside it."""
-    if node is None:
-        return []
-    return [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr)]
+    return [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr)] if node else []
 
 
-def _spelt(node) -> list[tuple[ast.Constant, list]]:
-    """The strings that stand in an expression directly, each with what stands beside it: a dict's value, a row."""
+def _sets(node: ast.stmt | None) -> set[str]:
+    """The names that a statement gives a value."""
+    names = [each for part in _own(node) for each in ast.walk(part) if isinstance(each, ast.Name)]
+    return {each.id for each in names if isinstance(each.ctx, ast.Store)}
+
+
+def _strings(node: ast.AST) -> list[tuple[ast.Constant, list]]:
+    """The strings that an expression holds itself, each with what stands beside it: a dict's value, or its row."""
     if isinstance(node, ast.Dict):
         pairs = [(key, [value]) for key, value in zip(node.keys, node.values)]
     elif isinstance(node, ast.Tuple | ast.List):
         pairs = [(each, node.elts) for each in node.elts]
     elif isinstance(node, ast.Call):
         pairs = [(each, node.args) for each in node.args]
-    elif isinstance(node, ast.Subscript):
-        pairs = [(node.slice, [])]
     else:
         pairs = []
-    return [(each, beside) for each, beside in pairs if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return [(text, beside) for text, beside in pairs if isinstance(text, ast.Constant) and isinstance(text.value, str)]
