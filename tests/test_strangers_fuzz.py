@@ -213,7 +213,8 @@ def check_config(fields, directory):
         theirs = again
     else:
         assert ours[0].kind == theirs[0].kind, f"{ours[0].kind} here, {theirs[0].kind} there"
-    torch.testing.assert_close(ours[1], theirs[1], atol=3e-3, rtol=1e-3, equal_nan=True)
+    near = 1e-4 if ours[0].kind == theirs[0].kind else 1e-2  # of a dtype that they refuse their weights are not rounded
+    torch.testing.assert_close(ours[1], theirs[1], atol=near, rtol=near, equal_nan=True)
     return how
 
 

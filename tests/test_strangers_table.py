@@ -30,6 +30,7 @@ CHAT = [{"role": "user", "content": "The for é<end>"}, {"role": "assistant", "c
 TOOLS = [{"type": "function", "function": {"name": "f", "description": "é <"}}]
 LLAMA = {"tokenizer_class": "LlamaTokenizer"}
 BYTES, PIECES, WORDS = "byte level", "pieces with a space in front", "word pieces"
+MADE_UP = "<new><newer><four><ninety-nine><m><p><c><i><j><o><t><a><b><x>"  # every token that a file below may add
 NEW = {"300": object_of("<new>")}
 
 
@@ -196,7 +197,7 @@ def compare(directory, reference=None):
     reference = reference or directory
     ours, theirs = PublishedTokenizer.from_pretrained(directory), transformers.AutoTokenizer.from_pretrained(reference)
     assert ours.special == theirs.special_tokens_map and len(ours) == len(theirs)
-    for text in [*TEXTS, "<new><four><ninety-nine>"]:
+    for text in [*TEXTS, MADE_UP]:
         ids = theirs(text)["input_ids"]
         assert ours.encode(text) == ids, text
         for skip in (True, False):

@@ -353,7 +353,9 @@ def add_tokens(inner, held, settings, directory):
         named, more = several(older, file, older.get(EXTRA[0], last))
         special = {content(name, value) for name, value in roles.items()}
         special |= {one for one in extra if isinstance(one, str)}
-        special |= {content(EXTRA[0], one) for one in more if EXTRA[0] in older}
+        if EXTRA[0] in older:
+            more = [as_token(EXTRA[0], one, special=True) if isinstance(one, dict) else one for one in more]
+            special |= {content(EXTRA[0], one) for one in more}
         own = own | named
         extra = several(older, file, last)[1] if isinstance(older.get(EXTRA[0]), dict) else [*extra, *more]
         added = from_older(optional_json(directory, "added_tokens.json"), special) | held.get_added_tokens_decoder()
