@@ -202,15 +202,16 @@ def _angles(positions):
 ALIKE = torch.full((11, 5), 0.6), torch.full((11, 5), 0.8)
 
 
-def of_x(name, says, seed, seq, head=6, kv=3, hidden=34, tolerance=3e-4, **more):
+def of_x(name, says, seed, seq, head=6, kv=3, hidden=34, tolerance=3e-4, degenerate=False, **more):
     """Enter the case `name`: what the module makes of random x of these sizes."""
     x, config = normal(seed, 2, seq, hidden), _config(head, kv, hidden)
-    OF_CLASS(says, HIDDEN_AXES, tolerance=tolerance)(lambda attention: attention(x, config, **more)).__name__ = name
+    enter = OF_CLASS(says, HIDDEN_AXES, tolerance=tolerance, degenerate=degenerate)
+    enter(lambda attention: attention(x, config, **more)).__name__ = name
 
 
 LONE = "a token alone, wherever it stands, passes its value through v_proj and o_proj"
 of_x("alone", LONE, 20, seq=1, kv=6, rotation=_angles([3]))
-of_x("projected", "zeroing o_proj zeroes the output", 21, seq=5, change={"o_proj.weight": 0.0})
+of_x("projected", "zeroing o_proj zeroes the output", 21, seq=5, degenerate=True, change={"o_proj.weight": 0.0})
 SPLITS = "all tokens turned alike: heads are split, mixed, merged and projected"
 of_x("turned_alike", SPLITS, 23, seq=11, head=3, rotation=ALIKE)
 of_x("grouped_module", "neighbouring heads share a key-value head", 24, seq=11, rotation=ALIKE)
@@ -430,20 +431,21 @@ def repeated(how):
 
 
 bug("mask_absent", "causal_mask", {PLACE: "torch.ones(queries, keys, dtype=torch.bool, device=device)"},
-    step=MASK, symptom=LEAK, says="There is no causal mask: editing token 5 changed what earlier tokens saw. "
-    "Let a query look only at keys up to its own place.")
+    step=(MASK, WEIGHTS), symptom=LEAK,
+    says="There is no causal mask: editing token 5 changed what earlier tokens saw. Let a query look only at keys up "
+    "to its own place.")
 also("mask_absent", "attend_by_hand", {FILL: "", ZEROED: ""})
 bug("mask_transposed", "causal_mask", {PLACE: PLACE.replace("<=", ">=")}, step=MASK, symptom=LEAK,
     says="The mask is transposed: queries look at the future and not at the past. Swap query and key (tril, not triu).")
 bug("mask_one_late", "causal_mask", {PLACE: f"{PLACE} + 1"}, step=MASK, symptom=LEAK,
     says="The mask is off by one: every query also sees the next token, which it is to predict. key <= query.")
 bug("diagonal_masked", "causal_mask", {PLACE: PLACE.replace("<=", "<")},
-    step=MASK, symptom="NaN in the first step, or a first token that hears nothing.",
+    step=(MASK, WEIGHTS), symptom="NaN in the first step, or a first token that hears nothing.",
     says="The diagonal is masked: query 0 has no key left, and a softmax over nothing is NaN. "
     "A token sees itself: key <= query.")
 also("diagonal_masked", "attend_by_hand", STRICT, *(
     STRICT | {"-math.inf": number} for number in ("torch.finfo(q.dtype).min", "-1e9")))
-bug("mask_inverted", "causal_mask", {PLACE: PLACE.replace("<=", ">")}, step=MASK, symptom=LEAK,
+bug("mask_inverted", "causal_mask", {PLACE: PLACE.replace("<=", ">")}, step=(MASK, WEIGHTS), symptom=LEAK,
     says="True and False have changed places: True means that a query may look.")
 also("mask_inverted", "attend_by_hand", PLAIN | {OWN_MASK: f"~{OWN_MASK}"})
 bug("counted_from_key_zero", "causal_mask", {"torch.arange(keys - queries, keys,": "torch.arange(queries,"},
@@ -517,7 +519,7 @@ bug("repeats_time", "attend_by_hand",
     says="The keys are repeated along time, not along the heads. Make batch, seq, head and dim distinct while testing, "
     "and repeat dim=1, the head axis.")
 bug("mask_ignored", "attend_by_hand", {"if mask is None:": "if True:"}, by_kernel("is_causal=True"),
-    step=MASK, symptom="None in training. Padding and other masks have no effect.",
+    step=(MASK, MIXED), symptom="None in training. Padding and other masks have no effect.",
     says="The mask that you were given is not used. A given mask replaces causality.")
 bug("mask_and_causality", "attend_by_hand",
     {f"{OWN_MASK}\n": f"{OWN_MASK}\n    else:\n        mask = mask & {OWN_MASK}\n"}, step=MASK,
@@ -584,7 +586,7 @@ bug("rotation_ignored", "LlamaAttention", {"if rotation is None:": "if True:"},
     step=TURNED_Q, symptom="None in training. With padding, or a cache, tokens stand at the wrong positions.",
     says="The rotation that you were given is not used: you always count from 0. Use `rotation` where it is given.")
 bug("heads_by_reshape", "LlamaAttention", RESHAPED, {SPLIT["q"]: RESHAPED[SPLIT["q"]]}, RESHAPED | {MERGE: MERGED},
-    step=SCALED, symptom="The loss is far too good: every head mixes several tokens, later ones too.",
+    step=(TURNED_Q, SCALED), symptom="The loss is far too good: every head mixes several tokens, later ones too.",
     says="(batch, seq, hidden) is reshaped into (batch, head, seq, dim) directly, which cuts across tokens. "
     "`batch seq (head dim) -> batch head seq dim`: split first, then swap.")
 bug("dim_before_head", "LlamaAttention",

@@ -119,6 +119,10 @@ def _turned(x, rotation, cos_name, sin_name):
         Step("first · sin", first * sin, ("first", sin_name), waypoint=True),
         Step("second · cos", second * cos, ("second", cos_name), waypoint=True),
         Step("second · sin", second * sin, ("second", sin_name), waypoint=True),
+        # Who turns the whole vector at once passes through these.
+        Step("cos, for both halves", torch.cat([cos, cos], -1), (cos_name,), waypoint=True),
+        Step("sin, for both halves", torch.cat([sin, sin], -1), (sin_name,), waypoint=True),
+        Step("−second, first", torch.cat([-second, first], -1), ("first", "second"), waypoint=True),
         Step(FIRST, first * cos - second * sin, ("first · cos", "second · sin"), inside="neg", axes=axes),
         Step(SECOND, second * cos + first * sin, ("second · cos", "first · sin"), inside="neg", axes=axes),
         Step(

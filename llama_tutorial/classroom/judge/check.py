@@ -18,13 +18,13 @@ from . import guard
 from .compare import Outcome, describe, names_of, raised, same
 from .parts import Part, answers, find, parts
 from .report import NOT_WRITTEN, CheckFailed, Line, NotWritten, Report
-from .steps import locate, passes_through
+from .steps import locate, passes_through, where_built
 from .subjects import handed_in, takes
 
 __all__ = ["CheckFailed", "NotWritten", "Report", "check"]
 
 MARKER = ".exercises.json"  # llama-tutorial exercises leaves it in the my_llama/ it makes
-PAIRS = 0.8  # CPU-seconds for pairs of mistakes
+PAIRS = 1.0  # CPU-seconds for pairs of mistakes
 
 
 def check(obj, exercise: str | None = None, *, save=None) -> Report:
@@ -187,7 +187,9 @@ def verdict(kind, part: Part) -> Report:
     report.place = locate(part, kind, [cases[i] for i in failed])
     if report.place and report.place.pair:
         report.pair = _plane(*report.place.pair, report.place.step.axes, report.place.step.name) or report.pair
-    first = lines[failed[0]]
+    first, error = lines[failed[0]], found[failed[0]].error
+    if report.place is None and isinstance(error, guard.Misnamed):
+        report.place = where_built(kind, error.parameter)
     if bugs:
         report.bugs, report.twins = tuple(bug.name for bug in bugs), tuple(bug.says for bug in bugs[1:])
         report.diagnosis, report.symptom = bugs[0].says + besides, bugs[0].symptom
@@ -198,7 +200,9 @@ def verdict(kind, part: Part) -> Report:
         report.diagnosis = f"Two mistakes at once. One: {both[0].says} The other: {both[1].says}"
     elif report.place is None:
         report.diagnosis = f"Not so: {first.says}. {first.seen}"
-    elif found[failed[0]].error:
+    elif isinstance(error, guard.Misnamed):
+        report.diagnosis = f"Not so: {first.says}. {first.seen} Look at {report.place.line}."
+    elif error:
         report.diagnosis = f"Not so: {first.says}. {first.seen}" + (f" {report.place}" if report.place.until else "")
     else:
         report.diagnosis = f"{report.place} What it breaks first: {first.says}."
@@ -269,11 +273,8 @@ def explain_by_two(part: Part, judged, place) -> tuple:
     owner, component = part.of or part.name, part.component
     reach = component.made_of[owner] | {owner}
     spellings = [(bug, each) for bug in component.bugs.values() for each in bug.spellings if each[0] in reach]
-    here = [] if place is None else [
-        each for each in spellings
-        if place.step.name in steps_of(each[0])
-        and passes_through(part, component.version(owner, each[1]), place.case, place.value)
-    ]  # fmt: skip
+    here = [each for each in spellings if place and place.step.name in steps_of(each[0])]
+    here.sort(key=lambda each: not passes_through(part, component.version(owner, each[1]), place.case, place.value))
     pairs = [(one, other) for one in here for other in spellings]
     pairs += [(one, other) for i, one in enumerate(spellings) for other in spellings[i + 1 :] if one not in here]
     for (one, first), (other, second) in pairs:

@@ -38,6 +38,14 @@ class Written(Fault):
     """An input that was written to: it is told before all else, for whatever follows may follow from it."""
 
 
+class Misnamed(Fault):
+    """A parameter that is missing, superfluous or of another shape."""
+
+    def __init__(self, told: str, parameter: str):
+        super().__init__(told)
+        self.parameter = parameter
+
+
 # ------------------------------------------------------------------------------------------------------ one call
 
 

@@ -28,8 +28,8 @@ class Case:
     `run` takes a subject (a learner's code behind one plain call, or the lesson's) and returns tensors; the property
     holds when the learner's equal the lesson's. `tell(found, wanted)` may say what is wrong in better words than a
     comparison can. `needs` names an argument without which a free function cannot have the property. `later`: what a
-    later lesson asks for is told, not judged. `degenerate`: its numbers are such that steps cannot be told apart (zeros,
-    quarter turns), so that other cases are asked first where it goes wrong.
+    later lesson asks for is told, not judged. `degenerate`: by its numbers steps cannot be told apart (zeros, quarter
+    turns), so that other cases are asked first where it goes wrong.
     """
 
     says: str
@@ -271,7 +271,9 @@ class Component:
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         space = {"__name__": self.module.__name__, "__package__": self.module.__package__, "__file__": file}
         exec(compile(text, file, "exec", dont_inherit=True), space)
-        space |= replaced
+        spoilt = {where for where, _ in mistakes}
+        whole = [name for name in self.parts if name != part and not spoilt & {name, *self.made_of[name]}]
+        space |= {name: self.parts[name].reference for name in whole} | replaced  # one part is judged at a time
         return space[part]
 
     @cache  # noqa: B019 – components live as long as the program

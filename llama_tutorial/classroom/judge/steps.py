@@ -5,6 +5,7 @@ the lesson counts as reached when a line holds its numbers, in whatever order: l
 complex numbers and float64 make no difference.
 """
 
+import inspect
 import itertools
 import linecache
 import math
@@ -52,14 +53,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Made:
-    """A tensor that a line made, by which function of the library, and whether while the module was built."""
+    """A tensor that a learner's line made."""
 
     line: Line
+    scope: str  # the learner's function that it stands in
     value: Tensor
-    function: str
-    early: bool
-    call: int | None = None  # which call of a lesson's function, by its place in the line, where it was made inside one
-    number: int = 0  # how many were made before it
+    function: str  # of the library
+    early: bool  # while the module was built
+    number: int  # how many were made before it
+    inputs: frozenset[int]  # the numbers of those that it was made of
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Place:
 
     def __str__(self):
         if self.afterwards:
-            return f"In {self.until} you have the answer, and change it afterwards, in {self.line}. {self.says}"
+            where = "" if self.line == self.until else f", in {self.line}"
+            return f"In {self.until} you have the answer, and change it afterwards{where}. {self.says}"
         missing = f"the next step is {self.missing}: {self.step.name}."
         if self.until is None:
             told = f"It goes wrong in {self.line}: the first step is {self.missing}: {self.step.name}."
@@ -103,43 +106,60 @@ class Place:
 
 
 class Watch(TorchFunctionMode):
-    """Keeps every tensor that a learner's line makes; of a call of a lesson's function what came last.
+    """Keeps every tensor that a learner's line makes, and what it was made of.
 
-    `instead` puts another value in the place of the nth one.
+    A call of a lesson's function counts as one: of what is made inside, only what comes last is kept. `instead` puts
+    another value in the place of the nth tensor.
     """
 
     def __init__(self, instead: tuple[int, Callable] | None = None):
         super().__init__()
         self.made: list[Made] = []
-        self.instead, self.many = instead, 0
+        self.instead, self.calls = instead, []
+        self.numbers: dict[int, int] = {}  # of each tensor object
+        self.alive: list[Tensor] = []  # so that no two of them have one identity
+        self.merged: dict[int, int] = {}  # what was made inside a call, and what stands for it
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        written = function is Tensor.__setitem__
-        parts = args[:1] if written else result if isinstance(result, tuple | list) else [result]
+        parts = args[:1] if function is Tensor.__setitem__ else result if isinstance(result, tuple | list) else [result]
         if not any(isinstance(part, Tensor) for part in parts):
             return result
-        line, early, call = _learner(sys._getframe(1))
+        line, scope, early, call = _learner(sys._getframe(1))
         if line is None:
             return result
-        name = getattr(function, "__name__", "")
+        inputs = {self.number_of(each) for each in tree_leaves((args, kwargs))} - {None}
         for part in parts:
             if isinstance(part, Tensor) and part.numel():
-                if self.instead and self.instead[0] == self.many:
+                if self.instead and self.instead[0] == len(self.alive):
                     result = self.instead[1](part) if part is result else result
-                made = Made(line, part.detach().clone(), name, early, call, self.many)  # a copy: it may be written to
-                before = self.made[-1] if self.made and call is not None else None
-                if before and (before.line, before.call) == (line, call):
-                    self.made.pop()
-                self.made.append(made)
-                self.many += 1
+                self.keep(part if part is not result else result, line, scope, function, early, inputs, call)
         return result
 
+    def keep(self, part, line, scope, function, early, inputs, call):
+        number = len(self.alive)
+        if call is not None and self.calls and self.calls[-1] == (line, call):
+            inside = self.made.pop()
+            self.merged[inside.number] = number
+            inputs = (inputs - {inside.number}) | inside.inputs
+        name = getattr(function, "__name__", "")
+        value = part.detach().clone()  # it may be written to
+        self.made.append(Made(line, scope, value, name, early, number, frozenset(inputs)))
+        self.calls.append((line, call) if call is not None else None)
+        self.alive.append(part)
+        self.numbers[id(part)] = number
 
-def _learner(frame) -> tuple[Line | None, bool, int | None]:
-    """The learner's line that a frame is called from, unless the judge stands between; whether it builds a module; and
-    the place of the call in that line, where a function of a lesson stands between."""
-    homes, line, lesson, call = guard.homes(), None, False, None
+    def number_of(self, part) -> int | None:
+        number = self.numbers.get(id(part)) if isinstance(part, Tensor) else None
+        while number in self.merged:
+            number = self.merged[number]
+        return number
+
+
+def _learner(frame) -> tuple[Line | None, str, bool, int | None]:
+    """The learner's line that a frame is called from, unless the judge stands between, and its function; whether it
+    builds a module; and the place of the call in that line, where a function of a lesson stands between."""
+    homes, line, scope, lesson, call, building = guard.homes(), None, "", False, None, False
     while frame:
         file = frame.f_code.co_filename
         if file.startswith(JUDGE):
@@ -148,12 +168,13 @@ def _learner(frame) -> tuple[Line | None, bool, int | None]:
             if line is None:
                 if not linecache.getline(file, frame.f_lineno):
                     break
-                line, call = Line(file, frame.f_lineno), frame.f_lasti if lesson else None
-            if frame.f_code.co_name in BUILDING:
-                return line, True, call
-        lesson = lesson or file.startswith(LESSONS)
+                line, scope = Line(file, frame.f_lineno), frame.f_code.co_qualname
+                call = frame.f_lasti if lesson else None
+            building = building or frame.f_code.co_name in BUILDING
+        if file.startswith(LESSONS):
+            lesson, building = True, building or frame.f_code.co_name in BUILDING
         frame = frame.f_back
-    return line, False, call
+    return line, scope, building, call
 
 
 class _Watched:
@@ -224,6 +245,25 @@ def _locate(part: Part, kind, case: Case) -> tuple[Place | None, bool]:
     return None, whole and bool(watched.calls)
 
 
+BUILT = "the parameters, by name and shape"
+
+
+def where_built(kind, parameter: str) -> Place | None:
+    """The line of a class's `__init__` that makes a parameter, or that should have made it."""
+    init = inspect.unwrap(kind.__init__) if isinstance(kind, type) else None
+    code = getattr(init, "__code__", None)
+    if code is None or code.co_filename.startswith(guard.homes()):
+        return None
+    numbers = sorted({number for _, _, number in code.co_lines() if number})
+    lines = [Line(code.co_filename, number) for number in numbers if linecache.getline(code.co_filename, number)]
+    name = parameter.split(".")[0]
+    found = [line for line in lines if name in line.text]
+    if parameter.endswith("bias") and not any("bias=True" in each.text or "bias=False" in each.text for each in found):
+        found = [line for line in lines if "bias =" in line.text] or found
+    found += [line for line in lines if "nn." in line.text] + lines[:1]
+    return Place(Step(BUILT, torch.empty(0)), "", None, found[0], "", None) if found else None
+
+
 def passes_through(part: Part, kind, case: Case, value: Tensor | None) -> bool:
     """Whether a version's case makes a tensor of these numbers on its way; where none was seen, it may."""
     if value is None:
@@ -270,30 +310,35 @@ def _missing(steps: list[Step], made: list[Made], given: list[Tensor]):
     absent = [i for i, step in enumerate(steps) if not there[i] and not step.waypoint and step.inside not in used]
     if not absent:
         return None
+    missing = steps[absent[0]]
     seen = [i for i in _made_of(absent[0], before, names) if found[i] is not None]
     last = max(seen, key=lambda i: (found[i], i), default=None)
-    at = None if last is None else found[last]
-    known, missing = numbers.known([*steps, *(Step("given", each) for each in given)]), steps[absent[0]]
-    after = [i for i in range(0 if at is None else at + 1, len(made)) if missing.early or not made[i].early]
-    wrong = [i for i in after if numbers.made_again(i, missing) or (i not in known and not _ends_well(i, made, known))]
-    masks = [i for i in wrong if made[i].value.numel() == missing.value.numel() and missing.value.dtype == torch.bool]
-    suspect = next(iter(masks or wrong), None)
-    gap = at
-    if at is not None:  # the last that still has the same numbers, and the last that is still on the way
-        before_it = range(len(made) if suspect is None else suspect)
-        at = max(i for i in (at, *numbers.known([steps[last]])) if i in before_it)
-        gap = max(i for i in (at, *known) if i in before_it)
-    return missing, last, at, gap, suspect
+    known = numbers.known([*steps, *(Step("given", each) for each in given)])
+    suspect = _departure(made, known, missing, numbers)
+    if last is None:
+        return missing, None, None, None, suspect
+    before_it = range(len(made) if suspect is None else suspect)
+    at = max((i for i in (found[last], *numbers.known([steps[last]])) if i in before_it), default=found[last])
+    beside = [found[i] for i in (absent[0] - 1, absent[0] + 1) if i in range(len(steps)) and found[i] is not None]
+    beside = [i for i in beside if found[last] < i and i in before_it]
+    here = [i for i in known if i in before_it and made[i].scope == made[found[last]].scope]
+    here = [at, *(i for i in here if suspect is None or made[i].line != made[suspect].line)]
+    return missing, last, at, max(beside or here), suspect
 
 
-def _ends_well(i: int, made: list[Made], known: set[int]) -> bool:
-    """Whether the line goes on to something as large that is known: what it makes on its way there is its own affair."""
-    for j in range(i + 1, len(made)):
-        if made[j].line != made[i].line:
-            return False
-        if j in known and made[j].value.numel() == made[i].value.numel():
-            return True
-    return False
+def _departure(made: list[Made], known: set[int], missing: Step, numbers) -> int | None:
+    """Which tensor leaves the way first: not on it, nothing on it is made of it, and it is made of what is on it."""
+    places = {each.number: i for i, each in enumerate(made)}
+    inputs = [[places[number] for number in each.inputs if number in places] for each in made]
+    good = set(known)
+    for i in reversed(range(len(made))):  # what leads to something on the way is on it, save a mask that does nothing
+        good |= {each for each in inputs[i] if made[each].value.dtype != torch.bool} if i in good else set()
+    strays = [i for i, each in enumerate(made) if i not in good or numbers.made_again(i, missing)]
+    first = [i for i in strays if not any(each in strays for each in inputs[i])]
+    first = [i for i in first if missing.early or not made[i].early]
+    if missing.value.dtype == torch.bool:
+        first = [i for i in first if made[i].value.numel() == missing.value.numel()] or first
+    return first[0] if first else None
 
 
 def _changed(steps: list[Step], made: list[Made], result) -> tuple[int, int] | None:
@@ -405,7 +450,7 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def same_mask(value: Tensor, wanted: Tensor) -> bool:
-    """Whether numbers say the same as a mask: True where it is, or where it is not, or 0 and a large negative number."""
+    """Whether numbers say what a mask says: True where it is, or where it is not, or 0 and a large negative number."""
     wanted = wanted.bool()
     added = (value > -1e4) == wanted
     return any(torch.equal(each, wanted) for each in (value != 0, value == 0)) or bool(

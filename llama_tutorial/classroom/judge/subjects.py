@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from .guard import Fault, call
+from .guard import Fault, Misnamed, call
 from .parts import Part, called
 
 
@@ -70,17 +70,23 @@ def built(kind, *args, **kwargs):
 
 
 def own_weights(module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`weights`, once the module is found to have parameters of these names and shapes; Fault otherwise."""
+    """`weights`, once the module is found to have parameters of these names and shapes and no others."""
     found = dict(module.named_parameters(remove_duplicate=False))
     for name, weight in weights.items():
         if name not in found:
             has = ", ".join(found) or "none"
-            raise Fault(f"It has no parameter {name!r}, under which published weights are stored; it has {has}.")
+            told = f"It has no parameter {name!r}, under which published weights are stored; it has {has}."
+            raise Misnamed(told, name)
         if found[name].shape != weight.shape:
-            raise Fault(
+            raise Misnamed(
                 f"The parameter {name!r} has the shape {tuple(found[name].shape)}; "
-                f"published weights have {tuple(weight.shape)}."
+                f"published weights have {tuple(weight.shape)}.",
+                name,
             )
+    others = [name for name in found if name not in weights]
+    if others:
+        told = f"It has parameters of which published weights know nothing: {', '.join(others)}."
+        raise Misnamed(told, others[0])
     return weights
 
 
