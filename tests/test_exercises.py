@@ -1359,3 +1359,8 @@ def test_one_that_never_ends_or_takes_all_memory_fails_and_the_next_is_judged(mo
     assert endless["state"] == "failed" and endless["told"] == "it was still running after 25 s" and endless["ended"]
     assert large["state"] == "failed" and "memory" in large["told"]
     assert right["state"] == "passed"
+
+
+def test_the_readme_names_the_lessons_that_have_exercises(root):
+    *first, last = [lesson[:2] for lesson in LESSONS]
+    assert f"Lessons {', '.join(first)} and {last} have exercises so far." in (root / "README.md").read_text()

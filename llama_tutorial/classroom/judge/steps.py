@@ -315,6 +315,9 @@ def _missing(steps: list[Step], made: list[Made], given: list[Tensor]):
     last = max(seen, key=lambda i: (found[i], i), default=None)
     known = numbers.known([*steps, *(Step("given", each) for each in given)])
     suspect = _departure(made, known, missing, numbers)
+    for step in steps:
+        if suspect is not None and step.value.dtype == torch.bool:
+            suspect = _wrong_way_round(made, suspect, step.value)
     if last is None:
         return missing, None, None, None, suspect
     before_it = range(len(made) if suspect is None else suspect)
@@ -339,6 +342,19 @@ def _departure(made: list[Made], known: set[int], missing: Step, numbers) -> int
     if missing.value.dtype == torch.bool:
         first = [i for i in first if made[i].value.numel() == missing.value.numel()] or first
     return first[0] if first else None
+
+
+def _wrong_way_round(made: list[Made], suspect: int, mask: Tensor) -> int:
+    """Where a mask was made of which the suspect uses the opposite, and that is just what a query may look at: then it
+    was wrong before. Else the suspect."""
+    places = {each.number: i for i, each in enumerate(made)}
+    for number in made[suspect].inputs & places.keys():
+        used = made[places[number]]
+        inverts = used.function in ("__invert__", "logical_not", "bitwise_not") and used.value.dtype == torch.bool
+        if inverts and torch.equal(used.value.flatten(), mask.flatten()):
+            before = [places[each] for each in used.inputs & places.keys()]
+            return min(before, default=suspect)
+    return suspect
 
 
 def _changed(steps: list[Step], made: list[Made], result) -> tuple[int, int] | None:
@@ -419,7 +435,8 @@ class _Numbers:
         if value.numel() != wanted.numel() or (step.shaped and not _fits(self.made[i].shape, step.value.shape)):
             return False
         if step.value.dtype == torch.bool:
-            return same_mask(value, wanted)
+            asked = self.last is not None and step.value is self.last.value  # what is asked for has one form
+            return torch.equal(value, wanted) if asked else same_mask(value, wanted)
         total, size = self.sums[i]
         finite = wanted.nan_to_num(0, 1, -1)
         slack = 5 * TOLERANCE * max(1.0, float(finite.abs().sum()))
