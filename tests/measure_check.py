@@ -117,12 +117,14 @@ def two_at_once(parts, many=200, seed=0):
             continue
         alone = shown.setdefault(part.name, _steps_in_order(part))
         found += 1
+        sooner = min(steps_of(one), steps_of(two), key=lambda steps: min(alone.get(step, 99) for step in steps))
         if set(report.bugs) >= {one.name, two.name}:
             yield "both named", part, one, two, report
-        elif report.bugs and set(report.bugs) & {one.name, two.name}:
+        elif report.step in sooner:
+            named = "one named and " if set(report.bugs) & {one.name, two.name} else ""
+            yield f"{named}located at the earlier", part, one, two, report
+        elif set(report.bugs) & {one.name, two.name}:
             yield "one named, which explains all", part, one, two, report
-        elif report.step in min(steps_of(one), steps_of(two), key=lambda steps: min(alone.get(s, 99) for s in steps)):
-            yield "located at the earlier", part, one, two, report
         elif report.step in (*steps_of(one), *steps_of(two)):
             yield "located at the later", part, one, two, report
         else:

@@ -201,7 +201,7 @@ def breaks(x, rotation):
     [
         (cubed, "rms_norm", "factor that depends on seq only|Largest at"),
         (thrice, "rotate", "3 times what it should be"),
-        (other_order, "attend", "have the answer, and change it afterwards. The numbers are right, but in another order"),
+        (other_order, "attend", "the answer, and change it afterwards. The numbers are right, but in another order"),
         (transposed, "attend", "head and query have changed places"),
         (wrong_late, "rotate", "Right at seq 0–199, wrong at seq 200–330"),
         (in_double, "rotate", "returned float64, where float32 belongs"),
