@@ -259,7 +259,7 @@ def test_a_text_is_whole(lesson, exercise):
     else:
         assert exercise.title and exercise.text and set(exercise.answers) <= set(pieces.defined_in(exercise.starter))
         assert bool(exercise.solution) == bool(exercise.why) == (exercise.kind != "transfer")
-    assert not exercise.worked or exercise.kind == "transfer"
+    assert bool(exercise.worked) == (exercise.kind == "transfer")
 
 
 def test_there_are_enough_of_every_kind():
@@ -308,6 +308,20 @@ def test_an_exercise_can_be_solved_and_is_not_solved_at_first(lesson, exercise):
     assert {name: verdict(name, solved) for name in exercise.answers} == dict.fromkeys(exercise.answers, "")
     unsolved = namespace(exercise.starter, lesson)
     assert [name for name in exercise.answers if not verdict(name, unsolved)] == []
+
+
+@pytest.mark.parametrize("name", TRANSFER)
+def test_a_worked_answer_is_right_says_why_and_is_of_another_kind(name):
+    lesson, exercise = exercises.by_name()[name]
+    solved = namespace(exercise.worked, lesson)
+    assert {name: verdict(name, solved) for name in exercise.answers} == dict.fromkeys(exercise.answers, "")
+    assert not pieces.same_code(exercise.worked, TRANSFER[name])
+    lines = exercise.worked.splitlines()
+    assert sum(line.strip().startswith("# ") for line in lines) >= 2 and max(map(len, lines)) <= 120
+
+
+def test_every_transfer_exercise_is_among_those():
+    assert {exercise.name for _, exercise in ALL if exercise.kind == "transfer"} == set(TRANSFER)
 
 
 @pytest.mark.parametrize(
@@ -1155,7 +1169,8 @@ def test_the_end_of_a_notebook_names_the_next(course):
     keeping.keep(own(MINE, "rms_norm"), "rms_norm", course)
     last = keeping.keep(own(MINE, "LlamaRMSNorm"), "LlamaRMSNorm", course)
     assert last.endswith("All exercises of 03_rms_norm are done. Next: 04_rotary_exercises.ipynb")
-    assert set(told) == {""} and progress.upcoming(course)["name"] == "rotate"
+    worked = exercises.by_name()["head_norm"][1].worked
+    assert set(told) == {"", f"An answer of another kind:\n\n{worked}"} and progress.upcoming(course)["name"] == "rotate"
 
 
 # ------------------------------------------------------------------------------------------------ the whole path

@@ -912,6 +912,21 @@ def window_of(attend) -> int:
     """How many places a query of attend(q, k, v), each (batch, head, seq, dim), sees: at most 8."""
     raise NotImplementedError("Find the width of a window from outside, by editing a token.")''',
         answers={"window_mask": judge_window, "window_of": judge_window_probe},
+        worked="""def window_mask(queries, keys, window):
+    # No causal mask to begin with: both rules are about one number, how far back a key stands.
+    # A table of distances is made first, and the mask is read off it: not negative, and less than the window.
+    places = torch.arange(keys)
+    back = places[keys - queries :, None] - places
+    return (back >= 0) & (back < window)
+
+
+def window_of(attend):
+    # Nothing is edited: the gradient of the last answer says of every value whether that answer hears it.
+    # It is exactly 0 where the mask forbids, and the weight of the key elsewhere, which softmax makes no zero.
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 1, 12, 4, generator=draw) for _ in range(3))
+    attend(q, k, v.requires_grad_())[0, 0, -1].sum().backward()
+    return int(v.grad.any(dim=-1).sum())""",
     ),
     Exercise(
         name="attend_softly", kind="transfer",
@@ -931,5 +946,16 @@ def window_of(attend) -> int:
     """Causal attention with a soft ceiling: q (batch, head, seq, dim), k and v (batch, kv, seq, dim)."""
     raise NotImplementedError("Attend with each score s replaced by cap · tanh(s / cap).")''',
         answers={"attend_softly": judge_softcap},
+        worked="""def attend_softly(q, k, v, cap):
+    # One query at a time, as when a model writes: each is given the keys up to its own place and no others.
+    # What is not there needs no mask, and there is no −inf that the cap could make a score of.
+    # The queries of a group are the rows of one small matrix, so that they share their keys uncopied.
+    q = rearrange(q, "batch (kv group) query dim -> batch kv group query dim", kv=k.shape[1])
+    mixed = []
+    for query in range(q.shape[3]):
+        seen = k.shape[2] - q.shape[3] + query + 1
+        scores = q[:, :, :, query] @ k[:, :, :seen].mT / math.sqrt(q.shape[-1])
+        mixed.append((cap * torch.tanh(scores / cap)).softmax(dim=-1) @ v[:, :, :seen])
+    return rearrange(mixed, "query batch kv group dim -> batch (kv group) query dim")""",
     ),
 )

@@ -561,8 +561,11 @@ def reads_alike(one, other) -> bool:
     raise NotImplementedError("Move the first `turned` rows of every head; the others stay.")''',
         answers={"part_to_halves": judge_part},
         worked="""def part_to_halves(weight, heads, turned):
-    rows = rearrange(weight, "(head dim) hidden -> head dim hidden", head=heads)
-    moved = rearrange(rows[:, :turned], "head (pair two) hidden -> head (two pair) hidden", two=2)
-    return rearrange(torch.cat([moved, rows[:, turned:]], dim=1), "head dim hidden -> (head dim) hidden")""",
+    # A move of rows is a list: at each place, the row that comes there. The first of each pair, the second of each,
+    # then the rest. Such a list can be read and tested (sorted, it counts up), and all heads are moved by one.
+    # To go back, ask it where each row went: list.index, or torch.argsort.
+    dim = len(weight) // heads
+    order = [*range(0, turned, 2), *range(1, turned, 2), *range(turned, dim)]
+    return weight.unflatten(0, (heads, dim))[:, order].flatten(0, 1)""",
     ),
 )

@@ -428,8 +428,10 @@ def stays_shut(kind) -> bool:
     raise NotImplementedError("Give gate, up and down with which the MLP makes x² of x.")''',
         answers={"squaring_weights": judge_squares},
         worked="""def squaring_weights(dim):
+    # Score and offer need not be the same. silu(z) − silu(−z) is z itself, as sigmoid(z) + sigmoid(−z) is 1.
+    # So two units with scores z and −z and the same offer y, the second taken off, make the product z · y.
+    # Here z and y are both x; with other rows the same weights multiply any two numbers that the MLP reads.
     there = torch.eye(dim)
-    both = torch.cat([there, -there])
-    return both, both, torch.cat([there, there], dim=1)""",
+    return torch.cat([there, -there]), torch.cat([there, there]), torch.cat([there, -there], dim=1)""",
     ),
 )

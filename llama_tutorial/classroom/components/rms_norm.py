@@ -423,5 +423,13 @@ def head_norm(x, weight, eps):
     """Norm each head: x (batch, seq, head · dim) and weight (dim) → the shape of x."""
     raise NotImplementedError("Norm every head of x by itself; the gain has the width of a head.")''',
         answers={"head_norm": judge_head_norm},
+        worked="""def head_norm(x, weight, eps):
+    # Nothing is cut. A square matrix says which numbers stand in one head: 1 / dim where two do, 0 elsewhere.
+    # The squares times that matrix bring every number the mean square of its own head, in one product.
+    # The zeros are what keeps heads apart; other zeros would norm any other groups of numbers.
+    dim = len(weight)
+    heads = x.shape[-1] // dim
+    together = torch.block_diag(*[torch.full((dim, dim), 1 / dim)] * heads)
+    return x * torch.rsqrt(x.square() @ together + eps) * weight.repeat(heads)""",
     ),
 )

@@ -911,6 +911,17 @@ def knows_distance_only(scores) -> bool:
 
 laws_that_hold = ...  # a set, such as {"length"}''',
         answers={"rotate_part": judge_rotate_part, "laws_that_hold": judge_law},
+        worked="""def rotate_part(x, rotation):
+    # A hand is one complex number: its first number and its second, half of the turned part further on.
+    # To turn it is to multiply it by cos + i · sin, whose length is 1, and the sizes of products are products:
+    # lengths stay. What is not turned is multiplied by 1, an angle of 0 at all positions: the laws hold for it too.
+    cos, sin = rotation
+    pairs = cos.shape[-1]
+    hands = torch.complex(x[..., :pairs], x[..., pairs : 2 * pairs]) * torch.complex(cos, sin)
+    return torch.cat([hands.real, hands.imag, x[..., 2 * pairs :]], dim=-1)
+
+
+laws_that_hold = {"identity at 0", "length", "distance only"}""",
     ),
     Exercise(
         name="stretched_base", kind="transfer", difficulty=4, importance=2, minutes=15,
@@ -930,5 +941,19 @@ laws_that_hold = ...  # a set, such as {"length"}''',
     """The base that makes the slowest of the dim/2 hands `factor` times slower and leaves the fastest."""
     raise NotImplementedError("Return the base with which the slowest hand is exactly `factor` times slower.")''',
         answers={"stretched_base": judge_stretched_base},
+        worked="""def stretched_base(theta, dim, factor):
+    # A search instead of algebra: the greater the base, the slower the slowest hand, so one base is the right one.
+    # Go up until it is passed, then halve the way again and again, on a scale of ratios as bases are.
+    # Nothing here knows the formula of the speeds: it would serve for another one as well.
+    def slower(base):
+        return (rotary_frequencies(dim, theta)[0][-1] / rotary_frequencies(dim, base)[0][-1]).item()
+
+    low = high = theta
+    while slower(high) < factor:
+        high *= factor
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if slower(middle) < factor else (low, middle)
+    return high""",
     ),
 )  # fmt: skip
