@@ -727,7 +727,7 @@ def test_a_report_can_be_read_on_a_dark_page():
     page = fails(wrong_version("rms_norm.no_eps", "rms_norm"), "rms_norm").report._repr_html_()
     assert re.match('<div style="[^"]*background:#ffffff;color:#1c1e21', page)  # a card of its own
     for color in set(re.findall(r"(?<!background:)(?<=color:)#[0-9a-f]{6}", page)) | {"#1c1e21"}:
-        for ground in ("#ffffff", "#fbe9eb"):
+        for ground in ("#ffffff", "#fbe9eb", "#eef0f3"):
             assert (luminance(ground) + 0.05) / (luminance(color) + 0.05) >= 4.5, color
 
 

@@ -1,6 +1,7 @@
 """What a check found, as text in a terminal and as a small page in a notebook."""
 
 import html
+import re
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -11,6 +12,7 @@ NOT_WRITTEN = "is not written yet."
 SHOWN = 2  # of so many properties that do not hold a report says what was seen
 GREEN, RED, GREY = "#1a6626", "#a33a47", "#5f6672"  # the figures' hues as text, on a card of its own, so that it
 CARD = "background:#ffffff;color:#1c1e21;padding:8px 12px;border-radius:4px"  # reads the same on a dark page
+CODE = "background:#eef0f3;color:inherit;padding:0 3px"
 MARKED = "background:#fbe9eb"
 CONTEXT = 14  # lines of the learner's code shown above and below the marked one
 
@@ -107,8 +109,9 @@ class Report:
     def _repr_html_(self):
         color = GREEN if self.passed else RED
         head = f'<b style="color:{color}">{"✓" if self.passed else "✗"} {html.escape(self.headline)}</b>'
-        bug = "".join(f' <code style="color:{GREY}">{html.escape(each)}</code>' for each in self._named())
-        told = "".join(f'<div style="margin:4px 0 0 18px">{html.escape(part)}</div>' for part in self.told())
+        style = f"color:{GREY};background:none"
+        bug = "".join(f' <code style="{style}">{html.escape(each)}</code>' for each in self._named())
+        told = "".join(f'<div style="margin:4px 0 0 18px">{_with_code(part)}</div>' for part in self.told())
         lines = "".join(self._line(line, seen) for line, seen in self._seen())
         fold = _folded("the properties, one by one", lines, opened=not self.passed) if self.lines else ""
         page = f"{head}{bug}{told}{self._code()}{self._picture()}{fold}"
@@ -142,6 +145,11 @@ class Report:
         from ...viz.show import Picture
 
         return Picture(expected_and_yours(*self.pair))._repr_html_()
+
+
+def _with_code(text: str) -> str:
+    """Text as HTML, what stands in backticks as code."""
+    return re.sub("`([^`]+)`", rf'<code style="{CODE}">\1</code>', html.escape(text))
 
 
 def _folded(summary: str, inside: str, opened: bool = False) -> str:
