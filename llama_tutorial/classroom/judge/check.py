@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from . import guard
@@ -24,15 +25,17 @@ from .subjects import handed_in, takes
 __all__ = ["CheckFailed", "NotWritten", "Report", "check"]
 
 MARKER = ".exercises.json"  # llama-tutorial exercises leaves it in the my_llama/ it makes
+HALF = 8e-3  # one step of bfloat16: two ways to the same numbers may round apart
 PAIRS = 1.0  # CPU-seconds for pairs of mistakes
 
 
-def check(obj, exercise: str | None = None, *, save=None) -> Report:
+def check(obj, exercise: str | None = None, *, save=None, seed: int | None = None) -> Report:
     """Judge what a learner wrote: a class, one of its methods, or a function, against the lesson's.
 
     `exercise` names what it is to be, such as "LlamaRotaryEmbedding.forward"; unless given, it is found from the
     object's name. `save`: a pass is kept in the my_llama/ of the exercises beside this notebook (None: where there is
-    one; False: never; a path: that folder).
+    one; False: never; a path: that folder). `seed`: whose numbers an exercise that varies has (None: those of the
+    my_llama/ beside this notebook).
 
     Returns the report. Raises CheckFailed (an AssertionError), whose message is the diagnosis and whose `bug` is the
     identifier of the mistake in the catalogue, or None; NotWritten while the exercise raises NotImplementedError;
@@ -40,7 +43,7 @@ def check(obj, exercise: str | None = None, *, save=None) -> Report:
     """
     answer = exercise or getattr(obj, "__name__", None)
     if isinstance(answer, str) and answer in answers():
-        report = judge_answer(obj, answer)
+        report = judge_answer(obj, answer, _seed_beside(save) if seed is None else seed)
     else:
         known, method = find(obj, exercise)
         report = judge(obj, known, method)
@@ -89,9 +92,13 @@ def renamed(obj, part: Part) -> list[str]:
     return [f"{told}…, {others[-1].split()[0]}=…): rename yours, or the next cells fail."] if others else []
 
 
-def judge_answer(answer, name: str) -> Report:
-    """The report on an answer that stands nowhere in the package; a right one is told what it teaches."""
-    exercise, how = answers()[name]
+def judge_answer(answer, name: str, seed: int | None = None) -> Report:
+    """The report on an answer that stands nowhere in the package; a right one is told what it teaches.
+
+    `seed` is the learner's, where the exercise varies with it.
+    """
+    exercise = answers()[name][0].of(seed)
+    how = exercise.answers[name]
     if answer is ...:
         return Report(name, False, f"{name} {NOT_WRITTEN}")
 
@@ -299,9 +306,11 @@ def _size(outcome: Outcome) -> int:
     return sum(part.numel() for part in outcome.tensors)
 
 
-def _gives(subject, case, _, found) -> bool:
+def _gives(subject, case, right, found) -> bool:
     guard.usual()
-    return same(Outcome.of(case, subject), found, case.tolerance)
+    half = any(part.dtype in (torch.bfloat16, torch.float16) for part in found.tensors)
+    wide = half and not same(found, right, HALF)  # far from right, so that a rounding says nothing
+    return same(Outcome.of(case, subject), found, max(case.tolerance, HALF) if wide else case.tolerance)
 
 
 def _pair(case, wanted: Outcome, found: Outcome):
@@ -379,6 +388,14 @@ def _in_notebook() -> bool:
     if "IPython" not in sys.modules:  # importing it costs as much as a check
         return False
     return hasattr(sys.modules["IPython"].get_ipython(), "kernel")
+
+
+def _seed_beside(save) -> int | None:
+    """The seed of the exercises beside this notebook, or of those in whose my_llama/ a pass is to be kept."""
+    from ..my_llama.package import seed_of
+
+    folder = Path.cwd() / "my_llama" if save in (None, True, False) else Path(save)
+    return seed_of(folder.parent if folder.name == "my_llama" else folder)
 
 
 def _keep(obj, exercise, save):
