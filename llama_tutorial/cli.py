@@ -134,9 +134,12 @@ def narrate(
 @app.command()
 def exercises(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where your notebooks and my_llama/ live.")],
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Numbers of your own in some exercises.")
+    ] = None,
 ):
     """Write the exercise notebooks and the package my_llama/ that grows from them; never over a file of yours."""
-    lay_out_exercises(directory)
+    lay_out_exercises(directory, seed)
 
 
 @app.command()

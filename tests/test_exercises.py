@@ -5,6 +5,7 @@ import functools
 import importlib
 import json
 import linecache
+import shutil
 import subprocess
 import sys
 
@@ -320,6 +321,46 @@ def test_a_worked_answer_is_right_says_why_and_is_of_another_kind(name):
     assert sum(line.strip().startswith("# ") for line in lines) >= 2 and max(map(len, lines)) <= 120
 
 
+SEEDED = [exercise.name for _, exercise in ALL if exercise.seeded]
+SEEDS = tuple(range(11))  # no exercise has more choices
+
+
+def varied(name, seed):
+    return exercises.by_name(seed)[name][1]
+
+
+def test_what_varies_with_a_seed_is_enough_and_its_texts_vary_together():
+    assert len(SEEDED) >= 4 and len({exercises.by_name()[name][0] for name in SEEDED}) >= 3
+    for name in SEEDED:
+        plain, one, again, other = (varied(name, seed) for seed in (None, 7, 7, 8))
+        assert exercises.by_name()[name][1] is plain and set(plain.seeded(7)) >= {"task", "text", "hints", "starter"}
+        for field in ("task", "text", "hints", "starter", "worked"):
+            texts = [getattr(each, field) for each in (plain, one, other)]
+            assert field == "hints" or len(set(texts)) == 3, (name, field)
+            assert getattr(again, field) == texts[1]
+        same = ("name", "kind", "title", "difficulty", "importance", "minutes")
+        assert all(getattr(one, field) == getattr(plain, field) for field in same)
+        assert one.answers.keys() == plain.answers.keys()
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_the_judge_follows_the_seed(name):
+    """Every learner's own worked answer passes; the one without a seed and the next learner's do not."""
+    lesson = exercises.by_name()[name][0]
+    solved = {seed: namespace(varied(name, seed).worked, lesson) for seed in (None, *SEEDS)}
+    for seed in SEEDS:
+        exercise = varied(name, seed)
+        test_a_text_is_whole(lesson, exercise)
+        assert max(map(len, [*exercise.starter.splitlines(), *exercise.worked.splitlines()])) <= 120
+        right = {each: judge_answer(solved[seed][each], each, seed) for each in exercise.answers}
+        assert [report.diagnosis for report in right.values() if not report.passed] == []
+        for another in (None, seed + 1 if seed + 1 in SEEDS else seed - 1):
+            told = judge_answer(solved[another][name], name, seed).diagnosis
+            assert told.endswith(".") and "raised" not in told, (seed, another)
+        unsolved = namespace(exercise.starter, lesson)
+        assert all(judge_answer(unsolved[each], each, seed).diagnosis for each in exercise.answers)
+
+
 def test_every_transfer_exercise_is_among_those():
     assert {exercise.name for _, exercise in ALL if exercise.kind == "transfer"} == set(TRANSFER)
 
@@ -470,12 +511,99 @@ def test_nothing_of_a_student_is_written_over(tmp_path):
     assert mine.read_text() == module.read_text() == "mine"
 
 
+def with_seeds(tmp_path, *seeds):
+    """A folder for each of some seeds, laid out by the command line; None for no seed."""
+    folders = [tmp_path / f"course_{seed}_{place}" for place, seed in enumerate(seeds)]
+    for place, seed in zip(folders, seeds):
+        assert cli.run_command(["exercises", str(place), *([] if seed is None else ["--seed", f"{seed}"])]) == 0
+    return folders
+
+
+def test_a_seed_gives_a_learner_numbers_of_their_own(tmp_path):
+    folders = with_seeds(tmp_path, None, 7, 7, 8)
+    plain, one, same, other = (
+        {path.name: path.read_text() for path in place.glob("*_exercises.ipynb")} for place in folders
+    )
+    assert one == same and plain == {
+        f"{lesson}_exercises.ipynb": json.dumps(exercises.build(lesson), indent=1, ensure_ascii=False) + "\n"
+        for lesson in LESSONS
+    }
+    assert all(plain[name] != one[name] != other[name] != plain[name] for name in plain)
+    metadata = [json.loads(text["03_rms_norm_exercises.ipynb"])["metadata"] for text in (plain, one)]
+    assert "seed" not in metadata[0] and metadata[1]["seed"] == 7
+    for name in SEEDED:
+        lesson = exercises.by_name()[name][0]
+        cells = [cell["source"] for cell in json.loads(one[f"{lesson}_exercises.ipynb"])["cells"]]
+        assert varied(name, 7).starter in cells and any(varied(name, 7).text in cell for cell in cells)
+    assert [package.seed_of(place) for place in folders] == [None, 7, 7, 8]
+
+
+def test_a_folder_keeps_its_seed(tmp_path, capsys):
+    plain, seven = with_seeds(tmp_path, None, 7)
+    assert desk.write_exercises(seven) == desk.write_exercises(seven, 7) == desk.write_exercises(plain) == []
+    capsys.readouterr()
+    assert cli.run_command(["exercises", str(seven), "--seed", "8"]) == 2
+    assert "began with the seed 7: for the seed 8 give another folder" in capsys.readouterr().err
+    assert cli.run_command(["exercises", str(plain), "--seed", "0"]) == 2
+    assert "began without a seed" in capsys.readouterr().err
+    shutil.rmtree(seven / "my_llama")
+    package.lay_out(seven)
+    assert package.read_record(seven / "my_llama")["seed"] == package.seed_of(seven) == 7
+    record = package.read_record(seven / "my_llama")
+    package.write_record(seven / "my_llama", record | {"seed": "seven"})
+    assert package.seed_of(seven) is None
+
+
+def test_check_and_solution_and_reset_follow_the_seed_of_a_folder(tmp_path, monkeypatch, capsys):
+    from llama_tutorial import CheckFailed, check
+
+    seven, eight = with_seeds(tmp_path, 7, 8)
+    own = namespace(varied("head_norm", 7).worked, "03_rms_norm")["head_norm"]
+    monkeypatch.chdir(seven)
+    assert check(own).passed
+    with pytest.raises(CheckFailed, match="head_norm with 3 heads and 5 of values"):
+        check(own, save=eight / "my_llama")
+    monkeypatch.chdir(eight)
+    with pytest.raises(CheckFailed, match="head_norm with 3 heads and 5 of values"):
+        check(own)
+    assert varied("head_norm", 7).worked in keeping.keep(own, "head_norm", seven)
+    capsys.readouterr()
+    assert cli.run_command(["solution", "head_norm", str(seven)]) == 0
+    assert capsys.readouterr().out == varied("head_norm", 7).worked + "\n"
+    path = seven / "03_rms_norm_exercises.ipynb"
+    put(seven, "03_rms_norm", "head_norm", varied("head_norm", 7).worked)
+    assert cli.run_command(["reset", "head_norm", str(seven)]) == 0
+    assert varied("head_norm", 7).starter in cells_of(path)
+
+
+def test_a_folder_is_judged_by_its_seed(tmp_path, monkeypatch):
+    """What is not yet written is told from each learner's own text, and each job says whose it is."""
+    seven, eight = with_seeds(tmp_path, 7, 8)
+    given = []
+
+    def judge_afresh(jobs):
+        given.extend(jobs)
+        yield from answering("passed")(jobs)
+
+    monkeypatch.setattr(judging, "judge_afresh", judge_afresh)
+    monkeypatch.setattr(keeping, "spoken", lambda *_: [])
+    states(seven, head_norm="not written", squaring_weights="not written")
+    assert given == []
+    for place in (seven, eight):
+        put(place, "03_rms_norm", "head_norm", varied("head_norm", 7).worked)
+        put(place, "03_rms_norm", "size_three_four", "size_three_four = 2.26")
+        list(folder.Folder(place).judge())
+    assert [(job["name"], job.get("seed")) for job in given] == [
+        (name, seed) for wanted in (7, 8) for name, seed in (("size_three_four", None), ("head_norm", wanted))
+    ]
+
+
 def test_a_newer_lesson_comes_beside_the_students(tmp_path, monkeypatch):
     desk.write_exercises(tmp_path)
     mine = tmp_path / "04_rotary_exercises.ipynb"
     mine.write_text("mine")
     older = exercises.build
-    monkeypatch.setattr(exercises, "build", lambda lesson: older(lesson) | {"nbformat_minor": 4})
+    monkeypatch.setattr(exercises, "build", lambda *asked: older(*asked) | {"nbformat_minor": 4})
     told = desk.write_exercises(tmp_path)
     assert f"{mine.name}: kept as you left it; the newer lesson is 04_rotary_exercises.new.ipynb" in told
     assert mine.read_text() == "mine"
@@ -1170,7 +1298,8 @@ def test_the_end_of_a_notebook_names_the_next(course):
     last = keeping.keep(own(MINE, "LlamaRMSNorm"), "LlamaRMSNorm", course)
     assert last.endswith("All exercises of 03_rms_norm are done. Next: 04_rotary_exercises.ipynb")
     worked = exercises.by_name()["head_norm"][1].worked
-    assert set(told) == {"", f"An answer of another kind:\n\n{worked}"} and progress.upcoming(course)["name"] == "rotate"
+    assert set(told) == {"", f"An answer of another kind:\n\n{worked}"}
+    assert progress.upcoming(course)["name"] == "rotate"
 
 
 # ------------------------------------------------------------------------------------------------ the whole path
@@ -1363,6 +1492,15 @@ def test_one_that_ends_its_process_takes_no_other_with_it():
     ended, wrong, right = judging.judge_afresh(jobs)
     assert (ended["state"], wrong["state"], right["state"]) == ("failed", "failed", "passed")
     assert "ended with status 3" in ended["told"] and "a turn is 2π" in wrong["told"]
+
+
+def test_a_fresh_process_judges_by_the_seed_of_its_job():
+    lesson, own = "03_rms_norm", varied("head_norm", 7)
+    piece = pieces.collect("head_norm", [*code_of_a_student(lesson), own.worked], None)
+    jobs = [judging.job_of(piece, None, "head_norm", (), seed) for seed in (7, 8, None)]
+    right, wrong, plain = judging.judge_afresh(jobs)
+    assert right["state"] == "passed" and wrong["state"] == plain["state"] == "failed"
+    assert "3 heads and 5 of values" in wrong["told"] and "3 heads differs" in plain["told"]
 
 
 @pytest.mark.thorough

@@ -3,22 +3,23 @@
 from pathlib import Path
 
 
-def lay_out_exercises(directory) -> None:
-    """Write the exercise notebooks and `my_llama`, and say what comes next."""
+def lay_out_exercises(directory, seed=None) -> None:
+    """Write the exercise notebooks and `my_llama`, and say what comes next; `seed` varies the numbers in some."""
     from ..classroom.my_llama.desk import write_exercises
     from ..classroom.my_llama.progress import in_words, upcoming
 
-    print("\n".join(write_exercises(directory)) or f"nothing to do: {directory} has them all")
+    print("\n".join(write_exercises(directory, seed)) or f"nothing to do: {directory} has them all")
     print(in_words(upcoming(directory), directory))
 
 
 def show_solution(name, directory) -> None:
     """Print our solution of an exercise; of a transfer exercise, once it has passed in that folder."""
     from ..classroom import course
+    from ..classroom.my_llama.package import seed_of
     from ..classroom.my_llama.progress import done, record_of
 
     passed = name in course.by_name() and done(course.by_name()[name][1], record_of(directory))
-    print(course.solution(name, passed))
+    print(course.solution(name, passed, seed_of(directory)))
 
 
 def judge_exercises(directory, as_json, verbose) -> int:

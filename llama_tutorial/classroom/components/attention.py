@@ -7,7 +7,7 @@ attention(x, config, seed=…, change={…}, rotation=…, mask=…, cache=…).
 
 import math
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from ...attention import LlamaAttention, attend, attend_by_hand, causal_mask
 from ...config import LlamaConfig
 from ...kv_cache import KVCache
 from ...rotary import LlamaRotaryEmbedding, rotate
-from ..course.exercise import Exercise, first_fault, said, same_tensor, typed_number
+from ..course.exercise import Exercise, chosen, first_fault, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import built, normal, reached, run_with, tells_gradient
@@ -641,13 +641,68 @@ def judge_moved(answer) -> str:
     return said(not missing, f"{''.join(missing[:1])!r} looks at “chased” as well, as may every word from it on")
 
 
-def judge_window(answer) -> str:
-    faults = []
+WORKED_WINDOW = """def window_mask(queries, keys, window):
+    # No causal mask to begin with: both rules are about one number, how far back a key stands.
+    # A table of distances is made first, and the mask is read off it: not negative, and less than the window.
+    places = torch.arange(keys)
+    back = places[keys - queries :, None] - places
+    return (back >= 0) & (back < window)
+
+
+def window_of(attend):
+    # Nothing is edited: the gradient of the last answer says of every value whether that answer hears it.
+    # It is exactly 0 where the mask forbids, and the weight of the key elsewhere, which softmax makes no zero.
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 1, 12, 4, generator=draw) for _ in range(3))
+    attend(q, k, v.requires_grad_())[0, 0, -1].sum().backward()
+    return int(v.grad.any(dim=-1).sum())"""
+
+
+def judge_window(answer, sinks: int = 0) -> str:
+    """The sentence on the mask of a window, through which the first tokens of the text, so many, are seen as well."""
+    faults, besides = [], f" that sees the first {sinks}" * bool(sinks)
     for queries, keys, window in ((7, 7, 3), (2, 5, 2), (5, 5, 1), (3, 3, 9)):
         query, key = torch.arange(keys - queries, keys)[:, None], torch.arange(keys)
-        name = f"your window_mask({queries}, {keys}, {window})"
-        faults.append(same_tensor(name, answer(queries, keys, window), (key <= query) & (key > query - window)))
+        name = f"your window_mask({queries}, {keys}, {window}){besides}"
+        wanted = (key <= query) & ((key > query - window) | (key < sinks))
+        faults.append(same_tensor(name, answer(queries, keys, window), wanted))
     return first_fault(*faults)
+
+
+def seeded_window(seed: int) -> dict:
+    """How many tokens at the beginning of the text are seen through every window."""
+    sinks = chosen(seed, (2, 3, 4))
+    task = f"True where a query sees a key: the last `window` places up to its own, and the first {sinks} of the text."
+    rule = f"than the window.\n    # The first {sinks} keys are seen by their place, at any distance.\n"
+    worked = WORKED_WINDOW.replace("than the window.\n", rule)
+    return {
+        "task": task,
+        "text": f"Some models look back only `window` tokens, their own place included. Yours sees the first "
+        f"**{sinks}** tokens of the text as well, though none that is later than the query. Write the mask. Then write "
+        "a **probe** that finds the width of a window from outside, by editing tokens and seeing what moves; the "
+        "attentions that it is given have the window alone.",
+        "hints": (
+            "Begin with the causal mask. How far back is a key: what is the difference of the two places? And which "
+            "keys are seen at any distance?",
+            "*With 2 queries and 5 keys it is wrong*: as in the causal mask, the queries are the last of the keys. *I "
+            "am off by one*: a window of 1 sees its own place and the first ones. *The future leaks*: the first query "
+            "does not see the second token.",
+            f"The mask: causal, and either the distance less than the window or the key's place less than {sinks}. The "
+            "probe: in a text long enough, edit one token early on and count the answers that move.",
+        ),
+        "starter": f'''def window_mask(queries, keys, window):
+    """A boolean (query, key): True at the last `window` places up to the query's own, and at the first {sinks}."""
+    raise NotImplementedError(
+        "{task}"
+    )
+
+
+def window_of(attend) -> int:
+    """How many places a query of attend(q, k, v), each (batch, head, seq, dim), sees: at most 8."""
+    raise NotImplementedError("Find the width of a window from outside, by editing a token.")''',
+        "answers": {"window_mask": partial(judge_window, sinks=sinks), "window_of": judge_window_probe},
+        "worked": worked.replace("(back < window)", f"((back < window) | (places < {sinks}))"),
+    }
 
 
 def judge_window_probe(answer) -> str:
@@ -912,21 +967,8 @@ def window_of(attend) -> int:
     """How many places a query of attend(q, k, v), each (batch, head, seq, dim), sees: at most 8."""
     raise NotImplementedError("Find the width of a window from outside, by editing a token.")''',
         answers={"window_mask": judge_window, "window_of": judge_window_probe},
-        worked="""def window_mask(queries, keys, window):
-    # No causal mask to begin with: both rules are about one number, how far back a key stands.
-    # A table of distances is made first, and the mask is read off it: not negative, and less than the window.
-    places = torch.arange(keys)
-    back = places[keys - queries :, None] - places
-    return (back >= 0) & (back < window)
-
-
-def window_of(attend):
-    # Nothing is edited: the gradient of the last answer says of every value whether that answer hears it.
-    # It is exactly 0 where the mask forbids, and the weight of the key elsewhere, which softmax makes no zero.
-    draw = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(1, 1, 12, 4, generator=draw) for _ in range(3))
-    attend(q, k, v.requires_grad_())[0, 0, -1].sum().backward()
-    return int(v.grad.any(dim=-1).sum())""",
+        worked=WORKED_WINDOW,
+        seeded=seeded_window,
     ),
     Exercise(
         name="attend_softly", kind="transfer",

@@ -11,7 +11,7 @@ import torch
 from ...causal_lm import LlamaForCausalLM
 from ...checkpoint import tensor_shapes, to_halves, translate_config
 from ...config import LlamaConfig
-from ..course.exercise import Exercise, first_fault, said, same_tensor, typed_number
+from ..course.exercise import Exercise, chosen, first_fault, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import normal
@@ -394,14 +394,55 @@ def judge_sizes(answer) -> str:
     return ""
 
 
-def judge_part(answer) -> str:
-    faults = []
-    for heads, dim, turned in ((1, 8, 6), (3, 10, 6), (2, 8, 8), (4, 12, 2)):
+WORKED_ROWS = """def part_to_halves(weight, heads, turned):
+    # A move of rows is a list: at each place, the row that comes there; the rows that are not turned count up.
+    # Of those that are, the first of each pair come before the second. The list can be read and tested: sorted, it
+    # counts up, and all heads are moved by the same one.
+    # To go back, ask it where each row went: list.index, or torch.argsort.
+    dim = len(weight) // heads
+    order = [*range(0, turned, 2), *range(1, turned, 2), *range(turned, dim)]
+    return weight.unflatten(0, (heads, dim))[:, order].flatten(0, 1)"""
+
+
+def judge_part(answer, start: int = 0) -> str:
+    """The sentence on a move of the rows that are turned, which stand after `start` others in every head."""
+    where = f" after the first {start}" * bool(start)
+    for heads, wide, turned in ((1, 8, 6), (3, 10, 6), (2, 8, 8), (4, 12, 2)):
+        dim = start + wide
         weight = normal(dim, heads * dim, 7)
-        moved = [torch.cat([to_halves(head[:turned], 1), head[turned:]]) for head in weight.split(dim)]
-        name = f"with {heads} heads of {dim} rows, of which {turned} are turned, part_to_halves"
-        faults.append(same_tensor(name, answer(weight, heads, turned), torch.cat(moved)))
-    return first_fault(*faults)
+        cut = [head.split((start, turned, wide - turned)) for head in weight.split(dim)]
+        moved = [torch.cat([before, to_halves(rows, 1), after]) for before, rows, after in cut]
+        name = f"with {heads} heads of {dim} rows, of which {turned} are turned{where}, part_to_halves"
+        fault = same_tensor(name, answer(weight, heads, turned), torch.cat(moved))
+        if fault:
+            return fault
+    return ""
+
+
+def seeded_part(seed: int) -> dict:
+    """How many rows of each head stand before those that are turned."""
+    start = chosen(seed, (2, 3, 4))
+    end = f"{start} + turned"
+    order = f"[*range({start}), *range({start}, {end}, 2), *range({start + 1}, {end}, 2), *range({end}, dim)]"
+    worked = WORKED_ROWS.replace("[*range(0, turned, 2), *range(1, turned, 2), *range(turned, dim)]", order)
+    return {
+        "task": f"Move `turned` rows of every head, after its first {start}, to halves; the others stay.",
+        "text": f"Some models turn only a part of each head. Yours leaves the first **{start}** numbers as they are, "
+        "turns the next `turned`, and leaves the rest. Its q comes with the turned rows as neighbours. Move them to "
+        "halves, within the turned part, in every head.",
+        "hints": (
+            "What does `to_halves` do to one head whose rows are all turned? And where are the others meanwhile?",
+            "*Rows of one head have come to another*: cut into heads before you cut off the turned rows, and join in "
+            f"the reverse order. *Row {start} is right and the next is not*: pairs are counted from row {start} on.",
+            f"rows cut into (head, dim) → of dim, `turned` rows after the first {start}, moved → the {start} before "
+            "them and the rest behind them → head and dim joined again.",
+        ),
+        "starter": f'''def part_to_halves(weight, heads, turned):
+    """Rows (head · dim, hidden): of every head, `turned` rows after its first {start} from neighbours to halves."""
+    raise NotImplementedError("Move `turned` rows of every head, after its first {start}; the others stay.")''',
+        "answers": {"part_to_halves": partial(judge_part, start=start)},
+        "worked": worked,
+    }
 
 
 component.exercises = (
@@ -560,12 +601,7 @@ def reads_alike(one, other) -> bool:
     """Rows (head · dim, hidden) of q or k: the first `turned` of every head from neighbours to halves."""
     raise NotImplementedError("Move the first `turned` rows of every head; the others stay.")''',
         answers={"part_to_halves": judge_part},
-        worked="""def part_to_halves(weight, heads, turned):
-    # A move of rows is a list: at each place, the row that comes there. The first of each pair, the second of each,
-    # then the rest. Such a list can be read and tested (sorted, it counts up), and all heads are moved by one.
-    # To go back, ask it where each row went: list.index, or torch.argsort.
-    dim = len(weight) // heads
-    order = [*range(0, turned, 2), *range(1, turned, 2), *range(turned, dim)]
-    return weight.unflatten(0, (heads, dim))[:, order].flatten(0, 1)""",
+        worked=WORKED_ROWS,
+        seeded=seeded_part,
     ),
 )

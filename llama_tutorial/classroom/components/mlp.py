@@ -5,13 +5,14 @@ A subject is called as mlp(x, weights, **fields): weights by the names that are 
 
 import inspect
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
 from ...config import LlamaConfig
 from ...mlp import LlamaMLP
-from ..course.exercise import Exercise, first_fault, same_tensor, typed_number
+from ..course.exercise import Exercise, chosen, first_fault, same_tensor, typed_number
 from ..judge.guard import call
 from ..judge.parts import Cases, Component, Step
 from ..judge.steps import BUILT
@@ -233,7 +234,16 @@ bug("metas_names", BUILT, REFUSED,
 # ----------------------------------------------------------------------------------------------------- the exercises
 
 
-def judge_squares(answer) -> str:
+WORKED_SQUARES = """def squaring_weights(dim):
+    # Score and offer need not be the same. silu(z) − silu(−z) is z itself, as sigmoid(z) + sigmoid(−z) is 1.
+    # So two units with scores z and −z and the same offer y, the second taken off, make the product z · y.
+    # Here z and y are both x; with other rows the same weights multiply any two numbers that the MLP reads.
+    there = torch.eye(dim)
+    return torch.cat([there, -there]), torch.cat([there, there]), torch.cat([there, -there], dim=1)"""
+
+
+def judge_squares(answer, times: int = 1) -> str:
+    """The sentence on weights that make so many times the square of each number."""
     faults = []
     for dim in (1, 3, 5):
         given = answer(dim)
@@ -241,8 +251,32 @@ def judge_squares(answer) -> str:
             return f"squaring_weights should return three matrices: gate, up, down; got {type(given).__name__}"
         x = 3 * normal(dim, 7, dim)
         made = adapt(LlamaMLP)(x, named(*given))
-        faults.append(same_tensor(f"with your weights the MLP of width {dim}", made, x * x))
+        faults.append(same_tensor(f"with your weights the MLP of width {dim}", made, times * x * x))
     return first_fault(*faults)
+
+
+def seeded_squares(seed: int) -> dict:
+    """How many times the square of x comes out."""
+    times = chosen(seed, (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12))
+    task = f"Give gate, up and down with which the MLP makes {times} · x² of x."
+    worked = WORKED_SQUARES.replace("z and y are both x;", f"z is x and y is {times} · x;")
+    return {
+        "task": task,
+        "text": f"Find weights with which `LlamaMLP` makes **{times}** · x² of x: each number comes out as "
+        f"{times} times its own square, for every x, without any training. You choose how many units it has.",
+        "hints": (
+            "One unit whose score and offer are both x gives x · silu(x). For which x is that nearly x²?",
+            "*Right for large x and nearly 0 for negative ones*: each number needs a second unit, for which x looks "
+            "positive. *Every place holds the same sum*: down must bring each unit back to its own place.",
+            "Two units for each number, which face each other as in *Two units that face each other*, with score and "
+            f"offer the same. Where can the {times} stand, so that nothing is bent by it?",
+        ),
+        "starter": f'''def squaring_weights(dim):
+    """(gate, up, down): LlamaMLP makes {times} · x² of every x of that width; (inner, dim) twice, (dim, inner)."""
+    raise NotImplementedError("{task}")''',
+        "answers": {"squaring_weights": partial(judge_squares, times=times)},
+        "worked": worked.replace("torch.cat([there, there]),", f"{times} * torch.cat([there, there]),"),
+    }
 
 
 BENDING = ("silu_on_up", "silu_on_both", "silu_after_product", "sum_for_product", "up_unused", "residual_inside")
@@ -427,11 +461,7 @@ def stays_shut(kind) -> bool:
     """(gate, up, down) with which LlamaMLP makes x² of every x of that width: (inner, dim) twice, (dim, inner)."""
     raise NotImplementedError("Give gate, up and down with which the MLP makes x² of x.")''',
         answers={"squaring_weights": judge_squares},
-        worked="""def squaring_weights(dim):
-    # Score and offer need not be the same. silu(z) − silu(−z) is z itself, as sigmoid(z) + sigmoid(−z) is 1.
-    # So two units with scores z and −z and the same offer y, the second taken off, make the product z · y.
-    # Here z and y are both x; with other rows the same weights multiply any two numbers that the MLP reads.
-    there = torch.eye(dim)
-    return torch.cat([there, -there]), torch.cat([there, there]), torch.cat([there, -there], dim=1)""",
+        worked=WORKED_SQUARES,
+        seeded=seeded_squares,
     ),
 )

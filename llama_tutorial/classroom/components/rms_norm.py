@@ -3,11 +3,13 @@
 A subject is called as norm(x, weight, eps).
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
 from ...rms_norm import LlamaRMSNorm, rms_norm
-from ..course.exercise import Exercise, first_fault, same_tensor, typed_number
+from ..course.exercise import Exercise, chosen, first_fault, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import built, normal, own_weights, reached, run_with, tells_gradient
@@ -275,17 +277,57 @@ bug(
 # ----------------------------------------------------------------------------------------------------- the exercises
 
 
-def judge_head_norm(answer) -> str:
-    faults = []
+WORKED_HEADS = """def head_norm(x, weight, eps):
+    # Nothing is cut. A square matrix says which numbers stand in one head: 1 / dim where two do, 0 elsewhere.
+    # The squares times that matrix bring every number the mean square of its own head, in one product.
+    # The zeros are what keeps heads apart; other zeros would norm any other groups of numbers.
+    dim = len(weight)
+    heads = x.shape[-1] // dim
+    together = torch.block_diag(*[torch.full((dim, dim), 1 / dim)] * heads)
+    return x * torch.rsqrt(x.square() @ together + eps) * weight.repeat(heads)"""
+
+
+def judge_head_norm(answer, values: int = 0) -> str:
+    """The sentence on a norm of heads, after which so many heads of values come out as they went in."""
+    faults, besides = [], f" and {values} of values" * bool(values)
     for heads, dim in ((3, 5), (1, 7), (4, 2)):
-        x, weight = normal(20, 2, 3, heads * dim) + 1, normal(21, dim)
-        wanted = torch.empty_like(x)
+        x, weight = normal(20, 2, 3, (heads + values) * dim) + 1, normal(21, dim)
+        wanted = x.clone()
         for head in range(heads):
             here = slice(head * dim, (head + 1) * dim)
             size = (x[..., here].square().sum(dim=-1, keepdim=True) / dim + 0.1).sqrt()
             wanted[..., here] = x[..., here] / size * weight
-        faults.append(same_tensor(f"head_norm with {heads} heads", answer(x, weight, 0.1), wanted))
+        faults.append(same_tensor(f"head_norm with {heads} heads{besides}", answer(x, weight, 0.1), wanted))
     return first_fault(*faults)
+
+
+def seeded_head_norm(seed: int) -> dict:
+    """How many heads of values stand behind the heads that are normed."""
+    values = chosen(seed, (2, 3, 4, 5, 6))
+    task = f"Norm every head of x by itself, but for the last {values}; the gain has the width of a head."
+    return {
+        "task": task,
+        "text": "Some models norm queries and keys head by head, with one gain that all heads share (it is called "
+        f"QK-norm). In yours one projection gives queries, keys and values in a row: the last **{values}** heads of "
+        "the vector are values and come out as they went in. Every head before them comes out with its own size 1 "
+        "before the gain.",
+        "hints": (
+            "You have a function that norms the last axis. What must the last axis be, and what is left out of it?",
+            "*My sizes do not match*: the gain has the width of one head, x that of all. Cut x into heads first; the "
+            "gain tells you how wide one is.",
+            f"Split the last axis into (head dim), norm all but the last {values} of head, put those behind them as "
+            "they are, and join head and dim again.",
+        ),
+        "starter": f'''from einops import rearrange
+
+
+def head_norm(x, weight, eps):
+    """Norm each head but the last {values}: x (batch, seq, head · dim) and weight (dim) → the shape of x."""
+    raise NotImplementedError("{task}")''',
+        "answers": {"head_norm": partial(judge_head_norm, values=values)},
+        "worked": WORKED_HEADS.replace("return ", "normed = ")
+        + f"\n    return torch.cat([normed[..., : -{values} * dim], x[..., -{values} * dim :]], dim=-1)",
+    }
 
 
 component.exercises = (
@@ -423,13 +465,7 @@ def head_norm(x, weight, eps):
     """Norm each head: x (batch, seq, head · dim) and weight (dim) → the shape of x."""
     raise NotImplementedError("Norm every head of x by itself; the gain has the width of a head.")''',
         answers={"head_norm": judge_head_norm},
-        worked="""def head_norm(x, weight, eps):
-    # Nothing is cut. A square matrix says which numbers stand in one head: 1 / dim where two do, 0 elsewhere.
-    # The squares times that matrix bring every number the mean square of its own head, in one product.
-    # The zeros are what keeps heads apart; other zeros would norm any other groups of numbers.
-    dim = len(weight)
-    heads = x.shape[-1] // dim
-    together = torch.block_diag(*[torch.full((dim, dim), 1 / dim)] * heads)
-    return x * torch.rsqrt(x.square() @ together + eps) * weight.repeat(heads)""",
+        worked=WORKED_HEADS,
+        seeded=seeded_head_norm,
     ),
 )

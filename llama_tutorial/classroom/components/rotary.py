@@ -3,12 +3,13 @@
 import inspect
 import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ...rotary import LlamaRotaryEmbedding, rotary_frequencies, rotate, slow_the_slow_hands
-from ..course.exercise import Exercise, first_fault, said, same_tensor, typed_number
+from ..course.exercise import Exercise, chosen, first_fault, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import built, normal, reached, tells_gradient
@@ -560,6 +561,7 @@ bug("attention_factor_unused", "LlamaRotaryEmbedding", NO_FACTOR,
 
 # ----------------------------------------------------------------------------------------------------- the exercises
 
+SLOWEST = ("second", "third", "fourth", "fifth")
 STRETCHING = "interleaved_angles neighbours_with_angles_of_halves lost_minus two_minuses first_half_overwritten".split()
 
 
@@ -605,17 +607,80 @@ def judge_distance_probe(answer) -> str:
     return _first_mistold("knows_distance_only", answer, told)
 
 
-def judge_rotate_part(answer) -> str:
-    faults = []
+WORKED_PART = """def rotate_part(x, rotation):
+    # A hand is one complex number: its first number and its second, half of the turned part further on.
+    # To turn it is to multiply it by cos + i · sin, whose length is 1, and the sizes of products are products:
+    # lengths stay. What is not turned is multiplied by 1, an angle of 0 at all positions: the laws hold for it too.
+    cos, sin = rotation
+    pairs = cos.shape[-1]
+    hands = torch.complex(x[..., :pairs], x[..., pairs : 2 * pairs]) * torch.complex(cos, sin)
+    return torch.cat([hands.real, hands.imag, x[..., 2 * pairs :]], dim=-1)
+
+
+laws_that_hold = {"identity at 0", "length", "distance only"}"""
+WORKED_BASE = """def stretched_base(theta, dim, factor):
+    # A search instead of algebra: the greater the base, the slower the slowest hand, so one base is the right one.
+    # Go up until it is passed, then halve the way again and again, on a scale of ratios as bases are.
+    # Nothing here knows the formula of the speeds: it would serve for another one as well.
+    def slower(base):
+        return (rotary_frequencies(dim, theta)[0][-1] / rotary_frequencies(dim, base)[0][-1]).item()
+
+    low = high = theta
+    while slower(high) < factor:
+        high *= factor
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if slower(middle) < factor else (low, middle)
+    return high"""
+
+
+def judge_rotate_part(answer, start: int = 0) -> str:
+    """The sentence on a turn of the numbers from `start` on, as many as the rotation has."""
+    where = f" after {start} others" * bool(start)
     for dim, pairs in ((10, 2), (8, 4), (14, 3)):
-        x, rotation = normal(0, 2, 5, dim), _rotation(1, 5, pairs)
-        turned, left = rotate(x[..., : 2 * pairs], rotation), x[..., 2 * pairs :]
+        x, rotation, end = normal(0, 2, 5, start + dim), _rotation(1, 5, pairs), start + 2 * pairs
+        first, turned, left = x[..., :start], rotate(x[..., start:end], rotation), x[..., end:]
         mine = answer(x, rotation)
-        fault = same_tensor(f"rotate_part, {pairs} pairs of {dim} numbers,", mine, torch.cat([turned, left], dim=-1))
-        if isinstance(mine, Tensor) and mine.shape == x.shape and not torch.equal(mine[..., 2 * pairs :], left):
+        name = f"rotate_part, {pairs} pairs{where} of {start + dim} numbers,"
+        fault = same_tensor(name, mine, torch.cat([first, turned, left], dim=-1))
+        if isinstance(mine, Tensor) and mine.shape == x.shape and not torch.equal(mine[..., end:], left):
             fault = "the numbers after the turned ones should come out as they went in"
-        faults.append(fault)
-    return first_fault(*faults)
+        if isinstance(mine, Tensor) and mine.shape == x.shape and not torch.equal(mine[..., :start], first):
+            fault = f"the first {start} numbers should come out as they went in"
+        if fault:
+            return fault
+    return ""
+
+
+def seeded_rotate_part(seed: int) -> dict:
+    """How many numbers stand before those that are turned."""
+    start = chosen(seed, (2, 3, 4, 5, 6, 7, 8))
+    task = f"Turn 2 · pair numbers of x after the first {start}, and leave the others as they are."
+    worked = WORKED_PART.replace("x[..., :pairs], x[..., pairs : 2 * pairs]", "first, second")
+    worked = worked.replace("[hands.real, hands.imag, x[..., 2 * pairs :]]", "[before, hands.real, hands.imag, after]")
+    cut = f"before, first, second, after = x.tensor_split([{start}, {start} + pairs, {start} + 2 * pairs], dim=-1)"
+    return {
+        "task": task,
+        "text": f"Some models turn only a part of a head. Yours leaves the first **{start}** numbers free of position, "
+        "turns those that come next, and leaves what follows free as well. Write it. Then say which laws still hold "
+        "for the whole vector: `identity at 0`, `length`, `distance only` (the score of two vectors depends on how "
+        "far apart they are).",
+        "hints": (
+            "How many numbers are to be turned stands in the rotation: cos has one for each pair.",
+            "*My sizes do not match*, or *it agrees nowhere*: number i of the **turned part** is paired with number "
+            f"i + pair of it, and that part begins after {start} numbers.",
+            "Cut x into the part before, the part that is turned and the part after, turn the second with `rotate`, "
+            "put the three together. For the laws: a score is a sum over the parts.",
+        ),
+        "starter": f'''def rotate_part(x, rotation):
+    """Turn numbers of x (..., seq, dim) after the first {start}; rotation is (cos, sin), each (seq, pair)."""
+    raise NotImplementedError("{task}")
+
+
+laws_that_hold = ...  # a set, such as {{"length"}}''',
+        "answers": {"rotate_part": partial(judge_rotate_part, start=start), "laws_that_hold": judge_law},
+        "worked": worked.replace("    hands =", f"    {cut}\n    hands ="),
+    }
 
 
 def judge_law(answer) -> str:
@@ -626,14 +691,42 @@ def judge_law(answer) -> str:
     return said(not missing, f"{missing[0] if missing else ''!r} holds as well: try it on your rotate_part")
 
 
-def judge_stretched_base(answer) -> str:
-    faults = []
-    for dim, theta, factor in ((64, 10000.0, 4.0), (128, 500000.0, 8.0), (10, 100.0, 3.0)):
+def judge_stretched_base(answer, place: int = 1) -> str:
+    """The sentence on a base that slows one hand by a factor: the slowest, the second slowest, and so on."""
+    faults, hand = [], ("", *SLOWEST)[place - 1] + " slowest hand"
+    for dim, theta, factor in ((64, 10000.0, 4.0), (128, 500000.0, 8.0), (8 + 2 * place, 100.0, 3.0)):
         before, after = (rotary_frequencies(dim, base)[0] for base in (theta, float(answer(theta, dim, factor))))
-        slower, where = (before[-1] / after[-1]).item(), f"with theta {theta:.0f}, dim {dim} and factor {factor:g}"
-        told = f"{where} the slowest hand became {slower:.4g} times slower, not {factor:g} times"
+        slower = (before[-place] / after[-place]).item()
+        where = f"with theta {theta:.0f}, dim {dim} and factor {factor:g}"
+        told = f"{where} the {hand.strip()} became {slower:.4g} times slower, not {factor:g} times"
         faults.append(said(math.isclose(slower, factor, rel_tol=1e-3), told))
     return first_fault(*faults)
+
+
+def seeded_stretched_base(seed: int) -> dict:
+    """Which hand becomes exactly `factor` times slower."""
+    which = chosen(seed, SLOWEST)
+    place = SLOWEST.index(which) + 2
+    task = f"Return the base with which the {which} slowest hand is exactly `factor` times slower."
+    worked = WORKED_BASE.replace("the slowest hand, so", f"the {which} slowest, so").replace("[-1]", f"[-{place}]")
+    return {
+        "task": task,
+        "text": f"There is a third way to longer text: leave the formula and raise the base, so that the **{which} "
+        "slowest** hand becomes exactly `factor` times slower while the fastest keeps its speed, and all others are "
+        "stretched more the slower they are. Which base does it?",
+        "hints": (
+            f"Write down the speed of the {which} slowest hand, with its exponent as a fraction of dim. Then the same "
+            "with the new base, and set them in the ratio that is asked.",
+            "*theta · factor is nearly right*: that hand's exponent is less than 1, so the base must grow by more than "
+            f"the factor. The slowest hand has i = dim/2 − 1. Which i has the {which} slowest?",
+            f"new^((dim − {2 * place})/dim) = factor · theta^((dim − {2 * place})/dim); solve for new.",
+        ),
+        "starter": f'''def stretched_base(theta, dim, factor) -> float:
+    """The base that makes the {which} slowest of the dim/2 hands `factor` times slower and leaves the fastest."""
+    raise NotImplementedError("{task}")''',
+        "answers": {"stretched_base": partial(judge_stretched_base, place=place)},
+        "worked": worked,
+    }
 
 
 component.exercises = (
@@ -911,17 +1004,7 @@ def knows_distance_only(scores) -> bool:
 
 laws_that_hold = ...  # a set, such as {"length"}''',
         answers={"rotate_part": judge_rotate_part, "laws_that_hold": judge_law},
-        worked="""def rotate_part(x, rotation):
-    # A hand is one complex number: its first number and its second, half of the turned part further on.
-    # To turn it is to multiply it by cos + i · sin, whose length is 1, and the sizes of products are products:
-    # lengths stay. What is not turned is multiplied by 1, an angle of 0 at all positions: the laws hold for it too.
-    cos, sin = rotation
-    pairs = cos.shape[-1]
-    hands = torch.complex(x[..., :pairs], x[..., pairs : 2 * pairs]) * torch.complex(cos, sin)
-    return torch.cat([hands.real, hands.imag, x[..., 2 * pairs :]], dim=-1)
-
-
-laws_that_hold = {"identity at 0", "length", "distance only"}""",
+        worked=WORKED_PART, seeded=seeded_rotate_part,
     ),
     Exercise(
         name="stretched_base", kind="transfer", difficulty=4, importance=2, minutes=15,
@@ -941,19 +1024,6 @@ laws_that_hold = {"identity at 0", "length", "distance only"}""",
     """The base that makes the slowest of the dim/2 hands `factor` times slower and leaves the fastest."""
     raise NotImplementedError("Return the base with which the slowest hand is exactly `factor` times slower.")''',
         answers={"stretched_base": judge_stretched_base},
-        worked="""def stretched_base(theta, dim, factor):
-    # A search instead of algebra: the greater the base, the slower the slowest hand, so one base is the right one.
-    # Go up until it is passed, then halve the way again and again, on a scale of ratios as bases are.
-    # Nothing here knows the formula of the speeds: it would serve for another one as well.
-    def slower(base):
-        return (rotary_frequencies(dim, theta)[0][-1] / rotary_frequencies(dim, base)[0][-1]).item()
-
-    low = high = theta
-    while slower(high) < factor:
-        high *= factor
-    for _ in range(40):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if slower(middle) < factor else (low, middle)
-    return high""",
+        worked=WORKED_BASE, seeded=seeded_stretched_base,
     ),
 )  # fmt: skip

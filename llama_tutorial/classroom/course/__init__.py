@@ -16,18 +16,26 @@ __all__ = ["KINDS", "SUFFIX", "Exercise", "build", "by_name", "known_names", "le
 SUFFIX = "_exercises"
 
 
-@cache
-def lessons() -> dict[str, tuple[Exercise, ...]]:
-    """The exercises of each lesson that has some, by the lesson's name."""
-    components = classroom.discovered().values()
-    return {component.lesson: component.exercises for component in components if component.exercises}
+def lessons(seed: int | None = None) -> dict[str, tuple[Exercise, ...]]:
+    """The exercises of each lesson that has some, by the lesson's name, as the learner with that seed has them."""
+    return _lessons(seed)
 
 
 @cache
-def by_name() -> dict[str, tuple[str, Exercise]]:
+def _lessons(seed: int | None) -> dict[str, tuple[Exercise, ...]]:
+    components = [component for component in classroom.discovered().values() if component.exercises]
+    return {each.lesson: tuple(exercise.of(seed) for exercise in each.exercises) for each in components}
+
+
+def by_name(seed: int | None = None) -> dict[str, tuple[str, Exercise]]:
     """The lesson and the exercise of every name that is written: a function, a class, a method or an answer."""
+    return _by_name(seed)
+
+
+@cache
+def _by_name(seed: int | None) -> dict[str, tuple[str, Exercise]]:
     found: dict[str, tuple[str, Exercise]] = {}
-    for lesson, exercises in lessons().items():
+    for lesson, exercises in lessons(seed).items():
         for exercise in exercises:
             for name in {exercise.name, exercise.name.split(".")[0], *exercise.answers}:
                 found.setdefault(name, (lesson, exercise))
@@ -45,21 +53,24 @@ def read_lesson(lesson: str) -> dict:
     return notebook
 
 
-def build(lesson: str) -> dict:
-    """The exercise notebook of a lesson."""
+def build(lesson: str, seed: int | None = None) -> dict:
+    """The exercise notebook of a lesson, for the learner with that seed, which its metadata then says."""
     from .notebook import student_notebook
 
-    return student_notebook(read_lesson(lesson), lesson, lessons()[lesson])
+    notebook = student_notebook(read_lesson(lesson), lesson, lessons(seed)[lesson])
+    if seed is not None:
+        notebook["metadata"]["seed"] = seed
+    return notebook
 
 
-def solution(name: str, passed: bool = False) -> str:
+def solution(name: str, passed: bool = False, seed: int | None = None) -> str:
     """Our solution of an exercise, as text; KeyError names the nearest exercise where there is none of that name.
 
     A transfer exercise shows its worked answer to who has `passed` it, and says before that what to do.
     """
     if name not in by_name():
         raise KeyError(known_names(name))
-    lesson, exercise = by_name()[name]
+    lesson, exercise = by_name(seed)[name]
     if exercise.kind == "implement":
         return ours(name, lesson)
     if exercise.kind != "transfer":

@@ -1,8 +1,8 @@
 """What an exercise is, and the few judges that its answers need."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 KINDS = ("implement", "predict", "find the bug", "transfer")
 
@@ -17,7 +17,8 @@ class Exercise:
     `importance` run from 1 to 5; `hints` are a ladder of three. The kinds that are not cut from the lesson bring
     their `starter`, the code that a student finds, and `answers`: each name that the student defines, with its judge.
     `solution` is code that defines them all, `why` what it teaches. A transfer exercise publishes neither; `worked`
-    is its answer of another kind, shown once the learner's has passed.
+    is its answer of another kind, shown once the learner's has passed. `seeded` takes a learner's seed and gives the
+    fields that vary with it, by name.
     """
 
     name: str
@@ -34,6 +35,11 @@ class Exercise:
     solution: str = ""
     why: str = ""
     worked: str = ""
+    seeded: Callable[[int], Mapping[str, object]] | None = None
+
+    def of(self, seed: int | None) -> "Exercise":
+        """The exercise of the learner with that seed; as it stands for None, or where nothing varies."""
+        return self if seed is None or self.seeded is None else replace(self, **self.seeded(seed))
 
 
 def dots(count: int) -> str:
@@ -59,6 +65,11 @@ def typed_number(truth: float, tolerance: float, slips: Mapping[float, str] | No
         return f"{answer!r} is {size} the right number"
 
     return judge
+
+
+def chosen(seed: int, choices: Sequence):
+    """The choice of the learner with that seed; who has the next number has another."""
+    return choices[seed % len(choices)]
 
 
 def said(condition, told: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import course
 from ..course.pieces import NAME
-from .package import lay_out
+from .package import lay_out, seed_of
 from .progress import is_course, progress
 from .watching import watch
 
@@ -37,20 +37,27 @@ Please do not:
 """
 
 
-def write_exercises(directory) -> list[str]:
+def write_exercises(directory, seed: int | None = None) -> list[str]:
     """Write the exercise notebooks that are missing and `my_llama/`; say, a line each, what was done or left alone.
 
-    No file of the student's is written to: a notebook that has become newer comes beside theirs and is named. Raises
-    ValueError for the folder in which the lessons themselves lie, OSError where it cannot be written.
+    `seed` varies the numbers in some exercises; a folder keeps the one that it began with. No file of the student's
+    is written to: a notebook that has become newer comes beside theirs and is named. Raises ValueError for the folder
+    in which the lessons themselves lie and for one that began with another seed, OSError where it cannot be written.
     """
     from ...lab import copy_lessons, find_lessons
 
     directory = Path(directory)
     if directory.resolve() == find_lessons()[0].resolve():
         raise ValueError(f"{directory} holds the lessons themselves: give a folder of your own, such as my_course")
+    if is_course(directory):
+        known = seed_of(directory)
+        if seed not in (None, known):
+            began = "without a seed" if known is None else f"with the seed {known}"
+            raise ValueError(f"the exercises in {directory} began {began}: for the seed {seed} give another folder")
+        seed = known
     with tempfile.TemporaryDirectory() as fresh:
         for lesson in course.lessons():
-            text = json.dumps(course.build(lesson), indent=1, ensure_ascii=False) + "\n"
+            text = json.dumps(course.build(lesson, seed), indent=1, ensure_ascii=False) + "\n"
             (Path(fresh) / f"{lesson}{course.SUFFIX}.ipynb").write_bytes(text.encode())
         told = copy_lessons(fresh, directory, what="exercise notebooks")
     told += lay_out(directory)

@@ -121,7 +121,7 @@ class Folder:
 
 def _judge(directory: Path, remembered: Remembered) -> Iterator[Verdict]:
     record, found, answers = read_record(directory / NAME), {}, {}
-    for lesson, exercises in lessons().items():
+    for lesson, exercises in lessons(record["seed"]).items():
         path = directory / f"{lesson}{SUFFIX}.ipynb"
         if not path.is_file():
             continue
@@ -209,7 +209,8 @@ def _prepare(name: str, exercise: Exercise, cells: list[str], record: dict, less
         if module is None:
             if same_code(code, definition(name, [exercise.starter])):
                 return Answer(name, "not written")
-            return Answer(name, job=job_of(collect(name, cells, None), None, name, cells))
+            seed = record["seed"] if exercise.seeded else None
+            return Answer(name, job=job_of(collect(name, cells, None), None, name, cells, seed))
         if unwritten(code, [exercise.name]):
             return Answer(name, "not written")
         if unwritten(code, [each.name for each in lessons()[lesson] if each.name.split(".")[0] == name]):

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..course import SUFFIX, Exercise, build, by_name, known_names
 from ..course.cut import functions
 from ..course.pieces import NAME, bound, defined_in, homes, segment
-from .package import MARKER, read_record, store_all, write_record
+from .package import MARKER, read_record, seed_of, store_all, write_record
 
 
 def reset(name: str, directory) -> list[str]:
@@ -19,7 +19,8 @@ def reset(name: str, directory) -> list[str]:
     """
     if name not in by_name():
         raise KeyError(known_names(name))
-    lesson, exercise = by_name()[name]
+    seed = seed_of(directory)
+    lesson, exercise = by_name(seed)[name]
     path = Path(directory) / f"{lesson}{SUFFIX}.ipynb"
     if not path.is_file():
         raise ValueError(f"there is no {path}: llama-tutorial exercises {directory} writes it")
@@ -30,7 +31,7 @@ def reset(name: str, directory) -> list[str]:
     except (ValueError, KeyError, TypeError):
         told = f"{path} cannot be read as a notebook: rename it, and llama-tutorial exercises writes it anew"
         raise ValueError(told) from None
-    cells = _put_back(cells, name, exercise, build(lesson)["cells"])
+    cells = _put_back(cells, name, exercise, build(lesson, seed)["cells"])
     if [cell["source"] for cell in cells] == ["".join(cell["source"]) for cell in notebook["cells"]]:
         return [f"nothing to do: {exercise.name} is as it was handed out"]
     backup = _beside(path, text)

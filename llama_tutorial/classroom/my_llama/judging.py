@@ -27,14 +27,16 @@ HEAD = "from llama_tutorial.classroom import stand_in\n\nstand_in(__name__)\n"
 # ------------------------------------------------------------------------------------------------ what is judged
 
 
-def job_of(piece: Piece, module: str | None, exercise: str, cells=()) -> dict:
+def job_of(piece: Piece, module: str | None, exercise: str, cells=(), seed: int | None = None) -> dict:
     """What a fresh process needs to judge a piece: a `module` of ours with this one piece in it, or an answer's own.
 
     Every block of code is told with the line at which it begins in its cell, so that what is said of it is found.
+    `seed` is the learner's, where the exercise varies with it.
     """
     head = "\n".join([HEAD if module else "", *piece.imports]) + "\n"
     blocks = [(_line_of(code, cells), code) for code in (*piece.helpers.values(), piece.code)]
-    return {"module": module or "_answer", "head": head, "blocks": blocks, "name": piece.name, "exercise": exercise}
+    job = {"module": module or "_answer", "head": head, "blocks": blocks, "name": piece.name, "exercise": exercise}
+    return job if seed is None else job | {"seed": seed}
 
 
 def _line_of(code: str, cells) -> int:
@@ -151,7 +153,7 @@ def _verdict(job: dict, check) -> dict:
         module = import_module(f"{NAME}.{job['module']}")
         for block in job["blocks"]:
             _execute(*block, vars(module))
-        check(getattr(module, job["name"]), job["exercise"], save=False)
+        check(getattr(module, job["name"]), job["exercise"], save=False, seed=job.get("seed"))
         return {"state": "passed", "told": "", "bug": None, "step": None, "line": None, "ended": False}
     except BaseException as error:
         written = type(error).__name__ not in ("NotWritten", "NotImplementedError")

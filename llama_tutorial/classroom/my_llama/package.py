@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ..course import lessons
+from ..course import SUFFIX, lessons
 from ..course.pieces import (
     FOLDERS,
     NAME,
@@ -92,6 +92,7 @@ def lay_out(directory) -> list[str]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     record = read_record(folder)
+    record["seed"] = seed_of(directory)
     before = dict(record["written"])
     for name in FOLDERS:
         _copy_folder(PACKAGE / name, folder, record)
@@ -135,13 +136,31 @@ def _remove_strays(folder: Path, record: dict) -> None:
 
 
 def read_record(folder: Path) -> dict:
-    """What is known of a student's package: parts that are theirs, answers that passed, the files as we wrote them."""
+    """What is known of a student's package: parts that are theirs, answers that passed, their seed, and our files."""
     try:
         record = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         passed = [str(name) for name in record.get("passed", [])]
-        return {"kept": dict(record["kept"]), "written": dict(record["written"]), "passed": passed}
+        found = {"kept": dict(record["kept"]), "written": dict(record["written"]), "passed": passed}
+        return found | {"seed": _whole_number(record.get("seed"))}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {"kept": {}, "written": {}, "passed": []}
+        return {"kept": {}, "written": {}, "passed": [], "seed": None}
+
+
+def seed_of(directory) -> int | None:
+    """The seed of the exercises in a folder: as its my_llama has it, or else its first notebook; None for none."""
+    record = read_record(Path(directory) / NAME)
+    if record["written"]:
+        return record["seed"]
+    for path in sorted(Path(directory).glob(f"*{SUFFIX}.ipynb")):
+        try:
+            return _whole_number(json.loads(path.read_text(encoding="utf-8"))["metadata"].get("seed"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return None
+
+
+def _whole_number(value) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def write_record(folder: Path, record: dict) -> None:
