@@ -57,12 +57,17 @@ training.Trainer.advance = told
 """
 
 
+def hear():
+    """Let a process hear Ctrl-C and the end of its terminal, also in a background job of a shell, or after nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def started(words, before="", **how):
-    """The command, started; a Ctrl-C is heard, which is not so in a background job of a shell."""
-    hear = (lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) if os.name == "posix" else None
+    """The command, started; it hears what is pressed."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", CHILD.replace("BEFORE", before), *map(str, words)]
-    return subprocess.Popen(command, **{"preexec_fn": hear, **pipes, **how})
+    return subprocess.Popen(command, **{"preexec_fn": hear if os.name == "posix" else None, **pipes, **how})
 
 
 def ended(process):
