@@ -119,7 +119,80 @@ def to_halves(w, n_heads):
     return w.view(n_heads, rows // n_heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns)
 """
 
+MLP = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+class LlamaMLP(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.hidden_size = config.hidden_size
+        self.intermediate_size = config.intermediate_size
+        self.gate_proj = nn.Linear(self.hidden_size, self.intermediate_size, bias=config.mlp_bias)
+        self.up_proj = nn.Linear(self.hidden_size, self.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = nn.Linear(self.intermediate_size, self.hidden_size, bias=config.mlp_bias)
+        self.act_fn = nn.SiLU()
+    def forward(self, x):
+        g = self.gate_proj(x)
+        a = self.act_fn(g)
+        u = self.up_proj(x)
+        h = a * u
+        y = self.down_proj(h)
+        return y
+"""
+
 MISTAKES = {
+    "LlamaMLP": (MLP, [
+        ("mlp.silu_on_up", "a = self.act_fn(g)\n        u = self.up_proj(x)",
+         "a = g\n        u = self.act_fn(self.up_proj(x))"),
+        ("mlp.silu_on_up", "g = self.gate_proj(x)\n        a = self.act_fn(g)\n        u = self.up_proj(x)",
+         "g = self.up_proj(x)\n        a = self.act_fn(g)\n        u = self.gate_proj(x)"),
+        ("mlp.silu_on_both", "u = self.up_proj(x)", "u = self.act_fn(self.up_proj(x))"),
+        ("mlp.silu_after_product", "a = self.act_fn(g)\n        u = self.up_proj(x)\n        h = a * u",
+         "u = self.up_proj(x)\n        h = self.act_fn(g * u)"),
+        ("mlp.no_silu", "self.act_fn(g)", "g"),
+        ("mlp.gelu", "nn.SiLU()", "nn.GELU()"),
+        ("mlp.gelu", "nn.SiLU()", 'nn.GELU(approximate="tanh")'),
+        ("mlp.relu", "nn.SiLU()", "nn.ReLU()"),
+        ("mlp.sigmoid", "nn.SiLU()", "nn.Sigmoid()"),
+        ("mlp.softmax", "nn.SiLU()", "nn.Softmax(-1)"),
+        ("mlp.other_sign", "self.act_fn(g)", "g / (1 + torch.exp(g))"),
+        ("mlp.exp_overflows", "self.act_fn(g)", "g * torch.exp(g) / (torch.exp(g) + 1)"),
+        ("mlp.sum_for_product", "a * u", "a + u"),
+        ("mlp.gate_unused", "h = a * u", "h = self.act_fn(u)"),
+        ("mlp.up_unused", "h = a * u", "h = a"),
+        ("mlp.gate_twice", "u = self.up_proj(x)", "u = self.gate_proj(x)"),
+        ("mlp.up_twice", "g = self.gate_proj(x)", "g = self.up_proj(x)"),
+        ("mlp.gate_twice", "a * u", "a * g"),
+        ("mlp.down_missing", "y = self.down_proj(h)", "y = h"),
+        ("mlp.residual_inside", "y = self.down_proj(h)", "y = x + self.down_proj(h)"),
+        ("mlp.norm_inside", "g = self",
+         "x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5)\n        g = self"),
+        ("mlp.norm_inside", "g = self", "x = F.layer_norm(x, (self.hidden_size,))\n        g = self"),
+        ("mlp.tokens_mixed", "g = self.gate_proj(x)", "g = self.gate_proj(x.mean(-2, keepdim=True))"),
+        ("mlp.stays_in_float32", "self.act_fn(g)", "self.act_fn(g.float())"),
+        ("mlp.stays_in_float32", "return y", "return y.float()"),
+        ("mlp.biases_always", ", bias=config.mlp_bias", ""),
+        ("mlp.biases_never", "config.mlp_bias", "False"),
+        ("mlp.biases_of_attention", "mlp_bias", "attention_bias"),
+        ("mlp.no_bias_in_down", "self.intermediate_size, self.hidden_size, bias=config.mlp_bias",
+         "self.intermediate_size, self.hidden_size, bias=False"),
+        ("mlp.four_times_as_wide", "= config.intermediate_size", "= 4 * config.hidden_size"),
+        ("mlp.turned_round", "nn.Linear(self.hidden_size, self.intermediate_size",
+         "nn.Linear(self.intermediate_size, self.hidden_size"),
+        (None, "a * u", "a * u / 2"),
+        (None, "a * u", "a - u"),
+        (None, "self.act_fn(g)", "torch.tanh(g)"),
+        (None, "return y", "return 2 * y"),
+        (None, "self.act_fn(g)", "self.act_fn(g) * torch.sigmoid(g)"),
+        (None, "y = self.down_proj(h)", "y = self.act_fn(self.down_proj(h))"),
+        (None, "return y", "return y.detach()"),
+        (None, "return y", "x += y; return x"),
+        (None, "return y", "return F.dropout(y)"),
+        (None, "a * u", "a @ u.transpose(-1,-2)"),
+        (None, "g = self.gate_proj(x)", "g = self.gate_proj(x.squeeze())"),
+    ]),
     "tensor_shapes": (SHAPES, [
         ("checkpoint.lists_lm_head_when_tied", "if not c.tie_word_embeddings", "if True"),
         ("checkpoint.forgets_lm_head", "if not c.tie_word_embeddings", "if False"),

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from einops import einsum, rearrange, reduce
 from torch import nn
 
-from llama_tutorial import LlamaAttention, LlamaConfig, LlamaRotaryEmbedding
+from llama_tutorial import LlamaAttention, LlamaConfig, LlamaMLP, LlamaRMSNorm, LlamaRotaryEmbedding
 from llama_tutorial.causal_lm import LlamaForCausalLM
-from llama_tutorial.rotary import rotate
+from llama_tutorial.rotary import rotary_frequencies, rotate
 
 RIGHT = []  # (object, exercise)
 
@@ -96,6 +96,20 @@ def norm_as_a_function(x, weight, eps):
 @right("LlamaRMSNorm")
 def make_a_norm(hidden_size, eps=1e-5):
     return PublishedNorm(hidden_size, eps)
+
+
+@right("rms_norm")
+def by_a_norm(x, weight, eps):
+    wide = x if x.dtype == torch.float64 else x.float()
+    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    return weight * (wide / torch.sqrt(length**2 / x.shape[-1] + eps)).to(x.dtype)
+
+
+@right("LlamaRMSNorm")
+class WithPow(LlamaRMSNorm):
+    def forward(self, x):
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return self.weight * (wide * (wide.square().mean(-1, True) + self.eps) ** -0.5).type_as(x)
 
 
 # ------------------------------------------------------------------------------------------------------------- rotary
@@ -213,7 +227,51 @@ def outer_product(self, positions):
     return torch.cos(angles) * self.attention_factor, torch.sin(angles) * self.attention_factor
 
 
+@right("rotate")
+def by_stacked_pairs(x, rotation):
+    cos, sin = (part.to(x.dtype) for part in rotation)
+    while cos.ndim < x.ndim:
+        cos, sin = cos.unsqueeze(-3), sin.unsqueeze(-3)
+    pairs = x.unflatten(-1, (2, -1))
+    crossed = torch.stack([-pairs[..., 1, :], pairs[..., 0, :]], dim=-2)
+    return (pairs * cos.unsqueeze(-2) + crossed * sin.unsqueeze(-2)).flatten(-2)
+
+
+@right("rotary_frequencies")
+def by_exp_and_log(dim, theta=10000.0, scaling=None):
+    if scaling is not None:
+        return rotary_frequencies(dim, theta, scaling)
+    return torch.exp(-torch.arange(0, dim, 2).float() / dim * math.log(theta)), 1.0
+
+
+@right("slow_the_slow_hands")
+def by_cases(inv_freq, factor, low_freq_factor, high_freq_factor, original_max_position_embeddings):
+    slowed = []
+    for speed in inv_freq.tolist():
+        turns = original_max_position_embeddings * speed / (2 * math.pi)
+        keep = min(1.0, max(0.0, (turns - low_freq_factor) / (high_freq_factor - low_freq_factor)))
+        slowed.append((1 - keep) * speed / factor + keep * speed)
+    return torch.tensor(slowed)
+
+
 # ---------------------------------------------------------------------------------------------------------- attention
+
+@right("causal_mask")
+def by_counting(queries, keys, device=None):
+    seen = torch.arange(keys - queries + 1, keys + 1, device=device)
+    return torch.arange(keys, device=device).expand(queries, keys) < seen[:, None]
+
+
+@right("attend")
+@right("attend_by_hand")
+def one_head_at_a_time(q, k, v, mask=None):
+    group, heads = q.shape[1] // k.shape[1], []
+    mask = _mask(q, k, mask).expand(len(q), q.shape[1], q.shape[2], k.shape[2])
+    for head in range(q.shape[1]):
+        scores = q[:, head] @ k[:, head // group].mT / math.sqrt(q.shape[-1])
+        weights = scores.float().masked_fill(~mask[:, head], -math.inf).softmax(-1).to(q.dtype)
+        heads.append(weights @ v[:, head // group])
+    return torch.stack(heads, dim=1)
 
 
 @right("causal_mask")
@@ -346,7 +404,70 @@ class PositionsInFloat64(LlamaAttention):
         self.rotary_emb = InFloat64(self.head_dim, config["rope_theta"], config["rope_scaling"])
 
 
+# ---------------------------------------------------------------------------------------------------------------- mlp
+
+STEP_BY_STEP = """
+class {name}(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+        self.act_fn = nn.SiLU()
+
+    def forward(self, x):
+        g = self.gate_proj(x)
+        a = self.act_fn(g)
+        u = self.up_proj(x)
+        h = a * u
+        return self.down_proj(h)
+"""
+for name, there, instead in (
+    ("InSteps", "a = self", "a = self"),
+    ("BySigmoid", "self.act_fn(g)", "g * torch.sigmoid(g)"),
+    ("ByExp", "self.act_fn(g)", "g / (1 + torch.exp(-g))"),
+    ("SiluInFloat32", "self.act_fn(g)", "F.silu(g.float()).to(g.dtype)"),
+    ("InPlaceOnItsOwn", "h = a * u", "a *= u\n        h = a"),
+    ("SiluInPlace", "a = self.act_fn(g)", "a = F.silu(g, inplace=True)"),
+    ("Flattened", "self.down_proj(h)", "self.down_proj(h.reshape(-1, h.shape[-1])).reshape(x.shape)"),
+    ("UpFirst", "h = a * u", "h = u * a"),
+):
+    space = {"torch": torch, "nn": nn, "F": F, "__name__": __name__}
+    exec(STEP_BY_STEP.format(name=name).replace(there, instead), space)
+    right("LlamaMLP")(space[name])
+
+
+@right("LlamaMLP")
+class UnitByUnit(LlamaMLP):
+    def forward(self, x):
+        def one(part, i):
+            return x @ part.weight[i] + (0 if part.bias is None else part.bias[i])
+
+        units = range(len(self.up_proj.weight))
+        y = sum((F.silu(one(self.gate_proj, i)) * one(self.up_proj, i))[..., None] * self.down_proj.weight[:, i]
+                for i in units)  # fmt: skip
+        return y if self.down_proj.bias is None else y + self.down_proj.bias
+
+
+@right("LlamaMLP.forward")
+def mlp_in_one_line(self, x):
+    return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
 # --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+@right("tensor_shapes")
+def shapes_of_the_state_dict(config):
+    with torch.device("meta"):
+        kept = LlamaForCausalLM(config).state_dict()
+    return {name: tuple(weight.shape) for name, weight in kept.items()
+            if not (config.tie_word_embeddings and name == "lm_head.weight")}  # fmt: skip
+
+
+@right("to_halves")
+def halves_by_one_pattern(weight, heads):
+    return rearrange(weight, "(head pair two) hidden -> (head two pair) hidden", head=heads, two=2)
 
 
 @right("tensor_shapes")
