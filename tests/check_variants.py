@@ -4,6 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from check_mistakes import MLP
 from einops import einsum, rearrange, reduce
 from torch import nn
 
@@ -406,22 +407,6 @@ class PositionsInFloat64(LlamaAttention):
 
 # ---------------------------------------------------------------------------------------------------------------- mlp
 
-STEP_BY_STEP = """
-class {name}(nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
-        self.act_fn = nn.SiLU()
-
-    def forward(self, x):
-        g = self.gate_proj(x)
-        a = self.act_fn(g)
-        u = self.up_proj(x)
-        h = a * u
-        return self.down_proj(h)
-"""
 for name, there, instead in (
     ("InSteps", "a = self", "a = self"),
     ("BySigmoid", "self.act_fn(g)", "g * torch.sigmoid(g)"),
@@ -432,8 +417,9 @@ for name, there, instead in (
     ("Flattened", "self.down_proj(h)", "self.down_proj(h.reshape(-1, h.shape[-1])).reshape(x.shape)"),
     ("UpFirst", "h = a * u", "h = u * a"),
 ):
-    space = {"torch": torch, "nn": nn, "F": F, "__name__": __name__}
-    exec(STEP_BY_STEP.format(name=name).replace(there, instead), space)
+    assert there in MLP
+    space = {"__name__": __name__}
+    exec(MLP.replace("LlamaMLP", name).replace(there, instead), space)
     right("LlamaMLP")(space[name])
 
 

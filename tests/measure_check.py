@@ -70,7 +70,7 @@ def edited_statements(component, spelling) -> set[int] | None:
 
 def leave_one_out(part):
     """For every spelling of every mistake of a part: what became of it, and whether the line was right."""
-    from llama_tutorial.classroom.judge.check import judge, steps_of
+    from llama_tutorial.classroom.judge.check import judge
 
     component = part.component
     reach = component.made_of[part.name] | {part.name}
@@ -87,7 +87,7 @@ def leave_one_out(part):
                 yield bug, "passed", None, report
             elif report.bugs and not report.both:
                 yield bug, "named", fits, report
-            elif report.step in steps_of(bug):
+            elif report.step in bug.steps:
                 yield bug, "located", fits, report
             else:
                 yield bug, "elsewhere" if report.step else "neither", fits, report
@@ -95,7 +95,7 @@ def leave_one_out(part):
 
 def two_at_once(parts, many=200, seed=0):
     """For random pairs of mistakes that both show alone: whether both are named, or the earlier one is located."""
-    from llama_tutorial.classroom.judge.check import judge, steps_of
+    from llama_tutorial.classroom.judge.check import judge
 
     draw, found, shown = random.Random(seed), 0, {}
     pool = []
@@ -117,7 +117,7 @@ def two_at_once(parts, many=200, seed=0):
             continue
         alone = shown.setdefault(part.name, _steps_in_order(part))
         found += 1
-        sooner = min(steps_of(one), steps_of(two), key=lambda steps: min(alone.get(step, 99) for step in steps))
+        sooner = min(one.steps, two.steps, key=lambda steps: min(alone.get(step, 99) for step in steps))
         if set(report.bugs) >= {one.name, two.name}:
             yield "both named", part, one, two, report
         elif report.step in sooner:
@@ -125,7 +125,7 @@ def two_at_once(parts, many=200, seed=0):
             yield f"{named}located at the earlier", part, one, two, report
         elif set(report.bugs) & {one.name, two.name}:
             yield "one named, which explains all", part, one, two, report
-        elif report.step in (*steps_of(one), *steps_of(two)):
+        elif report.step in (*one.steps, *two.steps):
             yield "located at the later", part, one, two, report
         else:
             yield "wrongly named" if report.bugs else "elsewhere", part, one, two, report

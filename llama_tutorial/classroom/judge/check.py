@@ -5,6 +5,7 @@ docs/checks.md tells how it judges.
 
 import functools
 import inspect
+import itertools
 import sys
 import time
 import types
@@ -18,7 +19,7 @@ from torch import Tensor
 from . import guard
 from .compare import Outcome, describe, names_of, raised, same
 from .parts import Part, answers, find, parts
-from .report import NOT_WRITTEN, CheckFailed, Line, NotWritten, Report
+from .report import NOT_WRITTEN, CheckFailed, NotWritten, Property, Report
 from .steps import locate, passes_through, where_built
 from .subjects import handed_in, takes
 
@@ -26,7 +27,7 @@ __all__ = ["CheckFailed", "NotWritten", "Report", "check"]
 
 MARKER = ".exercises.json"  # llama-tutorial exercises leaves it in the my_llama/ it makes
 HALF = 8e-3  # one step of bfloat16: two ways to the same numbers may round apart
-PAIRS = 1.0  # CPU-seconds for pairs of mistakes
+PAIRS = 200  # of mistakes that are tried at most, about one CPU-second; a number, so that all machines say the same
 
 
 def check(obj, exercise: str | None = None, *, save=None, seed: int | None = None) -> Report:
@@ -222,10 +223,10 @@ def _later(report, part, cases, wanted, found):
         report.notes.append(f"For later ({bug.name}): {bug.says}")
 
 
-def _line(case, wanted, found) -> Line:
+def _line(case, wanted, found) -> Property:
     if same(found, wanted, case.tolerance):
-        return Line(True, case.says)
-    return Line(None if case.later else False, case.says, describe(case, found, wanted))
+        return Property(True, case.says)
+    return Property(None if case.later else False, case.says, describe(case, found, wanted))
 
 
 def _repeats(case, subject, first) -> bool:
@@ -273,22 +274,17 @@ def explain_the_formed(part: Part, judged) -> tuple[list, str]:
 def explain_by_two(part: Part, judged, place) -> tuple:
     """Two mistakes of the catalogue that together give, in every case, what was found; () where no two do.
 
-    Tried within a budget: first those with a mistake that gives the learner's numbers where they leave the way.
+    At most PAIRS are tried: first those with a mistake that gives the learner's numbers where they leave the way.
     """
-    ends = time.process_time() + PAIRS
     judged = sorted(judged, key=lambda each: (same(each[2], each[1], each[0].tolerance), _size(each[2])))
     owner, component = part.of or part.name, part.component
     reach = component.made_of[owner] | {owner}
     spellings = [(bug, each) for bug in component.bugs.values() for each in bug.spellings if each[0] in reach]
-    here = [each for each in spellings if place and place.step.name in steps_of(each[0])]
+    here = [each for each in spellings if place and place.step.name in each[0].steps]
     here.sort(key=lambda each: not passes_through(part, component.version(owner, each[1]), place.case, place.value))
-    pairs = [(one, other) for one in here for other in spellings]
-    pairs += [(one, other) for i, one in enumerate(spellings) for other in spellings[i + 1 :] if one not in here]
-    for (one, first), (other, second) in pairs:
-        if time.process_time() > ends:
-            break
-        if one is other:
-            continue
+    pairs = itertools.chain(itertools.product(here, spellings), itertools.combinations(spellings, 2))
+    pairs = (pair for pair in pairs if pair[0][0] is not pair[1][0])  # two mistakes, not two spellings of one
+    for (one, first), (other, second) in itertools.islice(pairs, PAIRS):
         try:
             subject = part.adapt(component.version(owner, first, second))
         except (ValueError, SyntaxError):  # both write in the same place
@@ -296,10 +292,6 @@ def explain_by_two(part: Part, judged, place) -> tuple:
         if all(_gives(subject, *each) for each in judged):
             return one, other
     return ()
-
-
-def steps_of(bug) -> tuple[str, ...]:
-    return (bug.step,) if isinstance(bug.step, str) else bug.step
 
 
 def _size(outcome: Outcome) -> int:

@@ -195,7 +195,7 @@ TYPES = (torch.Tensor, torch.nn.Module, torch.nn.Linear, torch.nn.Parameter)
 
 
 @functools.cache
-def homes():
+def installed_folders():
     """The folders in which installed code lies; a function from elsewhere in torch was put there by hand."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {Path(sysconfig.get_path(name)) for name in names} | {PACKAGE, Path(torch.__file__).parents[1]}
@@ -205,14 +205,14 @@ def homes():
 def watched():
     """(name, object) of every library, type and lesson module whose names a learner might have replaced."""
     yield from ((name, importlib.import_module(name)) for name in WATCHED)
-    for name, module in ours().items():
+    for name, module in lesson_modules().items():
         yield name, module
         classes = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == name]
         yield from ((f"{name}.{each.__name__}", each) for each in classes)
     yield from ((f"torch.{'nn.' * (kind is not torch.Tensor)}{kind.__name__}", kind) for kind in TYPES)
 
 
-def ours():
+def lesson_modules():
     """The modules of the lessons that are loaded, and all that components are made of."""
     loaded = {name: module for name, module in sys.modules.items() if name.count(".") == 1}
     return {name: module for name, module in loaded.items() if is_lesson(name, module)}
@@ -276,7 +276,7 @@ def _foreign(value):
     if not isinstance(function, types.FunctionType):
         return False
     file = inspect.unwrap(function).__code__.co_filename
-    return not file.startswith((*homes(), "<frozen", "<string", "<@"))
+    return not file.startswith((*installed_folders(), "<frozen", "<string", "<@"))
 
 
 ORIGINAL = [each for each in snapshot() if not each[0].startswith("llama_tutorial")]
@@ -287,14 +287,14 @@ ORIGINAL = [each for each in snapshot() if not each[0].startswith("llama_tutoria
 
 def installed(file):
     """Whether code lies in an installed folder, or is the lesson's own with a mistake made in it."""
-    return file.startswith((*homes(), EDITED))
+    return file.startswith((*installed_folders(), EDITED))
 
 
 def own_line(error):
     """The learner's own line in which `error` was raised, "line 3: `x = x + y`": the last frame of theirs. Or ""."""
     place, trace = "", error.__traceback__
     while trace is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith(homes()):
+        if not trace.tb_frame.f_code.co_filename.startswith(installed_folders()):
             place = _told_line(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
         trace = trace.tb_next
     return place
@@ -302,7 +302,7 @@ def own_line(error):
 
 def frame_line(frame):
     """The learner's own line that runs in a frame, or that called what does. Or ""."""
-    while frame is not None and frame.f_code.co_filename.startswith(homes()):
+    while frame is not None and frame.f_code.co_filename.startswith(installed_folders()):
         frame = frame.f_back
     return _told_line(frame.f_code.co_filename, frame.f_lineno) if frame else ""
 
@@ -318,7 +318,7 @@ def from_learner(error):
     while trace.tb_next is not None:
         trace = trace.tb_next
     code = trace.tb_frame.f_code
-    return not code.co_filename.startswith(homes()) or code.co_name == "_forward_unimplemented"
+    return not code.co_filename.startswith(installed_folders()) or code.co_name == "_forward_unimplemented"
 
 
 def raised_in(error):

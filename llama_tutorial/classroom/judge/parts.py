@@ -99,6 +99,10 @@ class Bug:
     step: str | tuple[str, ...]
     spellings: list[tuple[str, Mapping[str, str] | Callable]] = field(default_factory=list)
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return (self.step,) if isinstance(self.step, str) else self.step
+
 
 @dataclass(frozen=True)
 class Part:
@@ -164,10 +168,10 @@ class Component:
         def judge(answer) -> str:
             told = [(False, "the lesson's own", self.parts[part].reference)]
             for names, wanted in ((no, False), (yes, True)):
-                for name in names:
-                    says = f"one that is wrong in this: {name.replace('_', ' ')}"
+                for bug in (self.bugs[f"{self.name}.{name}"] for name in names):
+                    says = f"one with this mistake: {bug.says.rstrip('.')}"
                     told += [(wanted, says, self.version(part, spelling))  # a new one, whatever a probe does to it
-                             for spelling in self.bugs[f"{self.name}.{name}"].spellings]  # fmt: skip
+                             for spelling in bug.spellings]  # fmt: skip
             for wanted, name, version in told:
                 if bool(answer(version)) != wanted:
                     return f"it should say {wanted} of {name}"

@@ -18,7 +18,7 @@ CONTEXT = 14  # lines of the learner's code shown above and below the marked one
 
 
 @dataclass(frozen=True)
-class Line:
+class Property:
     """One property: whether it held (None: told only), its sentence, and what was seen where it did not."""
 
     held: bool | None
@@ -44,7 +44,7 @@ class Report:
     diagnosis: str = ""
     bugs: tuple[str, ...] = ()
     symptom: str = ""
-    lines: list[Line] = field(default_factory=list)
+    lines: list[Property] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pair: tuple[Tensor, Tensor, str, list[str]] | None = None  # expected, found, title, axes
     place: Place | None = None

@@ -1,8 +1,9 @@
 """Where it goes wrong: the last line up to which a learner's numbers are the lesson's, and the step that is missing.
 
-While a failing answer runs once more, every tensor that a line of the learner's makes is kept with that line. A step of
-the lesson counts as reached when a line holds its numbers, in whatever order: layout, einsum or view, repeated keys,
-complex numbers and float64 make no difference.
+While a failing answer runs once more, every tensor that a line of the learner's makes is kept, with that line and with
+what it was made of. A step of the lesson counts as reached when a line holds its numbers in some layout: einsum or
+view, complex numbers, float64 and pieces that a loop makes make no difference. It goes wrong where that graph leaves
+the way.
 """
 
 import inspect
@@ -159,7 +160,7 @@ class Watch(TorchFunctionMode):
 def _learner(frame) -> tuple[Line | None, str, bool, int | None]:
     """The learner's line that a frame is called from, unless the judge stands between, and its function; whether it
     builds a module; and the place of the call in that line, where a function of a lesson stands between."""
-    homes, line, scope, lesson, call, building = guard.homes(), None, "", False, None, False
+    homes, line, scope, lesson, call, building = guard.installed_folders(), None, "", False, None, False
     while frame:
         file = frame.f_code.co_filename
         if file.startswith(JUDGE):
@@ -190,9 +191,6 @@ class _Watched:
             result = self.subject(*args, **kwargs)
         self.calls[-1] = (args, kwargs, watch, result)
         return result
-
-    def __getattr__(self, name):
-        return getattr(self.subject, name)
 
 
 def locate(part: Part, kind, failed: list[Case]) -> Place | None:
@@ -252,7 +250,7 @@ def where_built(kind, parameter: str) -> Place | None:
     """The line of a class's `__init__` that makes a parameter, or that should have made it."""
     init = inspect.unwrap(kind.__init__) if isinstance(kind, type) else None
     code = getattr(init, "__code__", None)
-    if code is None or code.co_filename.startswith(guard.homes()):
+    if code is None or code.co_filename.startswith(guard.installed_folders()):
         return None
     numbers = sorted({number for _, _, number in code.co_lines() if number})
     lines = [Line(code.co_filename, number) for number in numbers if linecache.getline(code.co_filename, number)]
@@ -382,14 +380,14 @@ def _made_of(missing: int, before, names) -> list[int]:
 
 
 class _Numbers:
-    """The tensors that were made, to be found by their numbers in any order, or in that of `ordered` steps."""
+    """The tensors that were made, to be found by their numbers in some layout, or in the order of `ordered` steps."""
 
     def __init__(self, made: list[Made], steps: Sequence[Step]):
         self.ordered = any(step.ordered for step in steps)
         self.made = [each.value for each in made]
         self.blank = {i for i, each in enumerate(made) if self.ordered and each.function in BLANK}
         self.values = [_plain(value) for value in self.made]
-        self.groups: dict[Line, list[int]] = {}
+        self.groups: dict[tuple[Line, str], list[int]] = {}  # what a line makes by one function, once or in turns
         for i, each in enumerate(made):
             self.groups.setdefault((each.line, each.function), []).append(i)
         self.last, self.functions = steps[-1] if steps else None, [each.function for each in made]
@@ -402,12 +400,17 @@ class _Numbers:
         for i, value in enumerate(self.values):
             if self._like(i, value, step, wanted):
                 return i
-        for places in self.groups.values():  # made piece by piece, in a loop
+        pieces = self.pieces(step.value, wanted)
+        return pieces[-1] if pieces else None
+
+    def pieces(self, step: Tensor, wanted: Tensor) -> list[int]:
+        """The tensors that a loop makes piece by piece and that together have the numbers that are wanted."""
+        for places in self.groups.values():
             if 1 < len(places) and sum(self.values[i].numel() for i in places) == wanted.numel():
                 joined = torch.cat([self.values[i] for i in places])
-                if self.alike(self.made[places[0]], joined, step.value, wanted):
-                    return places[-1]
-        return None
+                if self.alike(self.made[places[0]], joined, step, wanted):
+                    return places
+        return []
 
     def known(self, steps) -> set[int]:
         """The tensors that hold the numbers of one of these steps."""
@@ -415,7 +418,8 @@ class _Numbers:
         found = {i for i, value in enumerate(self.values) if any(self._like(i, value, *each) for each in wanted)}
         if self.ordered:
             found |= {i for i, value in enumerate(self.values) if any(_piece(value, each) for _, each in wanted)}
-        return found | self.blank
+        pieces = {i for each, numbers in wanted for i in self.pieces(each.value, numbers)}
+        return found | pieces | self.blank
 
     def alike(self, found: Tensor, value: Tensor, step: Tensor, wanted: Tensor) -> bool:
         """Whether the plain numbers `value` of a tensor are those that are wanted."""

@@ -165,7 +165,7 @@ class Wrong:
                 there = [re.search(group.pattern, name) for name in found]
                 numbers, wanted = sorted({int(each[1]) for each in there if each}), sorted(group.value)
                 if numbers != wanted:
-                    told = f"Your layers are numbered {_listed(numbers)}, where {_listed(wanted)} belong."
+                    told = f"Your layers are numbered {_in_words(numbers)}, where {_in_words(wanted)} belong."
                     return cls(*context, told, shape=() if numbers else None, right=(), numbers=numbers)
                 continue
             mine = {name: left.pop(name) for name in list(left) if re.search(group.pattern, name)}
@@ -184,7 +184,7 @@ class Wrong:
         return None
 
 
-def _listed(numbers) -> str:
+def _in_words(numbers) -> str:
     told = [str(number) for number in numbers]
     return ", ".join([*told[:6], "…"] if len(told) > 6 else told) or "not at all"
 
