@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 import llama_tutorial
 from llama_tutorial import LlamaConfig, LlamaForCausalLM, cli
 from llama_tutorial.viz import narrate
-from llama_tutorial.viz.story import Story
+from llama_tutorial.viz.patterns.story import Story
 
 PACKAGE = Path(llama_tutorial.__file__).parent
 PREPARED, PER_LAYER = 5, 4  # einops calls of a model: angles brought beside the heads once; q, k, v split and merged
@@ -618,7 +618,7 @@ def test_what_cannot_be_drawn_stays_bare(x):
 
 
 def test_a_long_story_stays_small(monkeypatch):
-    from llama_tutorial.viz import story as module
+    from llama_tutorial.viz.patterns import story as module
 
     monkeypatch.setattr(module, "drawing", lambda step: f'<img alt="a" src="{"x" * 200_000}">')
     x = torch.ones(2, 3)

@@ -15,9 +15,9 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.text import Text
 
 from llama_tutorial import viz
-from llama_tutorial.viz.canvas import plain_text
-from llama_tutorial.viz.pattern import _contrast
-from llama_tutorial.viz.pattern_plan import HIGH, MANY, WIDE, parse, plan
+from llama_tutorial.viz.kit.canvas import plain_text
+from llama_tutorial.viz.patterns.drawing import _contrast
+from llama_tutorial.viz.patterns.plan import HIGH, MANY, WIDE, parse, plan
 
 SPLIT = "batch seq (head dim) -> batch head seq dim"
 SCORES = "batch head query dim, batch head key dim -> batch head query key"
@@ -497,7 +497,7 @@ def test_errors_say_what_to_change(make, rule):
 
 
 def test_the_plan_needs_nothing_that_draws(root):
-    tree = ast.parse((root / "llama_tutorial" / "viz" / "pattern_plan.py").read_text())
+    tree = ast.parse((root / "llama_tutorial" / "viz" / "patterns" / "plan.py").read_text())
     loaded = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
     loaded |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert loaded == {"re", "dataclasses", "itertools", "math", "numpy"}

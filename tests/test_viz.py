@@ -15,7 +15,7 @@ from matplotlib.text import Text
 
 from llama_tutorial import viz
 from llama_tutorial.viz import canvas as new_canvas
-from llama_tutorial.viz.canvas import (
+from llama_tutorial.viz.kit.canvas import (
     GREY,
     HUES,
     Scale,
@@ -27,7 +27,7 @@ from llama_tutorial.viz.canvas import (
     signed,
     tint,
 )
-from llama_tutorial.viz.show import LIMIT, Picture, pixels
+from llama_tutorial.viz.kit.cards import LIMIT, Picture, pixels
 
 WORDS = "The dog chased its tail until it fell asleep in the warm sun".split()
 
@@ -344,10 +344,11 @@ def test_importing_viz_loads_nothing():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
-def test_public_names_are_functions_even_where_a_file_has_the_same_name():
-    import llama_tutorial.viz.show  # noqa: F401  (the import would put the module in place of the function)
-    assert callable(viz.show) and callable(viz.canvas)
-    assert list(viz._HOME) == sorted(viz._HOME)
+def test_public_names_are_found_where_they_are_defined():
+    import llama_tutorial.viz.lessons.attention as room
+
+    assert viz.ropes is room.ropes and callable(viz.show) and callable(viz.canvas)
+    assert list(viz._HOME) == sorted(viz._HOME) and dir(viz) == viz.__all__
     with pytest.raises(AttributeError, match="no 'nothing'"):
         viz.nothing  # noqa: B018
 
@@ -365,7 +366,7 @@ def test_dials_tell_turns_and_scores(figures):
 
 
 def test_the_smoothed_score_passes_through_the_middle_of_the_exact_one():
-    from llama_tutorial.viz.dial import score_at, smooth
+    from llama_tutorial.viz.kit.dials import score_at, smooth
     speeds, distances = inv_freq().double().numpy(), np.arange(100, 900)
     line, spread = smooth(speeds, distances)
     exact = score_at(speeds, distances)
@@ -417,7 +418,7 @@ def test_bars_of_the_wrong_pairing_are_as_high_as_the_error(figures):
 
 
 def test_bases_tell_where_the_score_is_gone(figures):
-    from llama_tutorial.viz.dial import smooth
+    from llama_tutorial.viz.kit.dials import smooth
     for theta, told in ((1e4, 5800), (5e5, 280_000)):
         before, after = smooth(inv_freq(theta=theta).double().numpy(), np.array([told * 0.95, told * 1.05]))[0]
         assert before > 0 > after and f"about {told:,}" in figures["bases"].alt

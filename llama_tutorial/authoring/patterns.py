@@ -82,7 +82,7 @@ def _text(node) -> str:
 
 def draw(use: Use):
     """The figure of a pattern at sizes that a page holds."""
-    from ..viz.pattern import draw_pattern
+    from ..viz.patterns.drawing import draw_pattern
 
     other = next(name for name in ("batch", "seq", "more") if not re.search(rf"\b{name}\b", use.pattern))
     pattern = re.sub(r"\{\w+\}", "1 ", use.pattern).replace("...", other)
@@ -98,7 +98,7 @@ def section(use: Use) -> str:
 
 def write(docs: Path = DOCS, package: Path = PACKAGE) -> int:
     """Write the page and its pictures; returns how many patterns there are."""
-    from ..viz.show import few_colors, pixels
+    from ..viz.kit.cards import few_colors, pixels
 
     folder, parts, module, found = docs / "patterns", [HEAD], None, uses(package)
     folder.mkdir(parents=True, exist_ok=True)

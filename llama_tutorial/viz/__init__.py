@@ -1,76 +1,47 @@
-"""Pictures: the figures of the lessons and what draws them. Nothing is loaded before it is asked for."""
+"""Pictures: the figures of the lessons and what draws them. Nothing is loaded before it is asked for.
 
-import sys
+    kit/       canvas, palette, the hues of words and axes, dials, cards, folds
+    patterns/  draw_pattern and narrate
+    lessons/   the figures, one file for each lesson: a public function there is found by itself
+"""
+
+import re
+from functools import cache
 from importlib import import_module
-from types import ModuleType
+from pathlib import Path
 
-_HOME = {                                # name → the file that defines it; one a line, sorted
-    "attention_html": "hover",
-    "attention_map": "attention",
-    "bases": "stretch",
-    "beyond_training": "stretch",
-    "cache_times": "generation",
-    "canvas": "canvas",
-    "checkpoint_file": "checkpoint",
-    "chips": "tokens",
-    "dials": "rotary",
-    "distance_only": "rotary",
-    "done_again": "again",
-    "draw_pattern": "pattern",
-    "exam_splits": "tokens",
-    "expected_and_yours": "check",
-    "fills": "mask",
-    "fold": "fold",
-    "frequencies": "rotary",
-    "gate_doors": "mlp",
-    "layer_gradients": "residual",
-    "leak": "mask",
-    "learning_curve": "training",
-    "loss_hung": "loss",
-    "map_of_lessons": "start",
-    "model_area": "model",
-    "narrate": "narrate",
-    "norm_circle": "norm",
-    "one_query": "rope",
-    "quiz": "fold",
-    "recomputed": "generation",
-    "residual_road": "residual",
-    "root_dim": "scores",
-    "ropes": "rope",
-    "same_or_changed": "norm",
-    "sampling_strips": "generation",
-    "save": "show",
-    "shelves": "shelves",
-    "show": "show",
-    "shuffled": "pairing",
-    "stream_growth": "norm",
-    "tower": "tokens",
-    "two_hands": "rotary",
-    "two_pairings": "pairing",
-    "wavelengths": "stretch",
+_HOME = {                                # name → the file that defines it; the figures of lessons/ are found
+    "attention_html": "kit.hover",
+    "canvas": "kit.canvas",
+    "draw_pattern": "patterns.drawing",
+    "expected_and_yours": "kit.compared",
+    "fold": "kit.fold",
+    "narrate": "patterns.narrate",
+    "quiz": "kit.fold",
+    "save": "kit.cards",
+    "show": "kit.cards",
 }
 
-__all__ = sorted(_HOME)
+
+@cache
+def _homes() -> dict[str, str]:
+    """Every public name and the file that defines it, read from the files without importing them."""
+    found = dict(_HOME)
+    for file in sorted((Path(__file__).parent / "lessons").glob("[a-z]*.py")):
+        for name in re.findall(r"^def ([a-z]\w*)", file.read_text(encoding="utf-8"), re.MULTILINE):
+            found[name] = f"lessons.{file.stem}"
+    return dict(sorted(found.items()))
 
 
 def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"llama_tutorial.viz has no {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name == "__all__":
+        return list(_homes())
+    if name.startswith("__") or name not in _homes():
+        raise AttributeError(f"llama_tutorial.viz has no {name!r}; it has {', '.join(_homes())}")
+    value = getattr(import_module(f"{__name__}.{_homes()[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__():
-    return __all__
-
-
-class _Package(ModuleType):
-    """Keeps `viz.show` the function: importing show.py would otherwise put the module in its place."""
-
-    def __setattr__(self, name, value):
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+    return list(_homes())

@@ -142,7 +142,7 @@ class Report:
         if self.pair is None:
             return ""
         from ...viz import expected_and_yours
-        from ...viz.show import Picture
+        from ...viz.kit.cards import Picture
 
         return Picture(expected_and_yours(*self.pair))._repr_html_()
 

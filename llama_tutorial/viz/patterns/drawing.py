@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 
-from .canvas import BLUE, FAINT, GREY, HUES, INK, ORANGE, RED, RIGHT, WHITE, WRONG, canvas, dark, tint
-from .pattern_plan import plan, plan_pair, spans
+from ..kit.canvas import BLUE, FAINT, GREY, HUES, INK, ORANGE, RED, RIGHT, WHITE, WRONG, canvas, dark, tint
+from .plan import plan, plan_pair, spans
 
 PAGE, WIDEST, EDGE = 1040, 1300, 26      # pixels: a page, the widest figure, the margin
 PITCHES = (44, 40, 36)                   # from one cell to the next, the largest that a page allows

@@ -1,6 +1,6 @@
 """The map of the lessons: a whole Llama, every part with the number of the lesson that builds it."""
 
-from .canvas import BLUE, CYAN, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, PURPLE, RED, WHITE, canvas, dark, tint
+from ..kit.canvas import BLUE, CYAN, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, PURPLE, RED, WHITE, canvas, dark, tint
 
 WORDS = (MAUVE, BLUE, RED, GREEN, CYAN)
 LEFT, RIGHT, TOP, HIGH = 26, 974, 172, 120               # the strip whose area is the parameters

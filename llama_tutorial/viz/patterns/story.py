@@ -170,8 +170,8 @@ def drawing(step):
 def _drawing(pattern, op, shapes, given):
     import torch
 
-    from .pattern import draw_pattern
-    from .show import Picture
+    from ..kit.cards import Picture
+    from .drawing import draw_pattern
 
     x = [torch.empty(shape, device="meta") for shape in shapes]
     try:

@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from .canvas import BLUE, GREY, INK, RED, Scale, canvas, dark, numbers, printable, tint
+from ..kit.canvas import BLUE, GREY, INK, RED, Scale, canvas, dark, numbers, printable, tint
 
 
 def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):

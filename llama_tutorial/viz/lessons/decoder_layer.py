@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import BLUE, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, RED, WHITE, Scale, canvas, dark, numbers, tint
+from ..kit.canvas import BLUE, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, RED, WHITE, Scale, canvas, dark, numbers, tint
 
 
 def residual_road(x, attention, mlp):

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from .canvas import BLUE, GREY, INK, MAUVE, ORANGE, PURPLE, WHITE, canvas, dark, tint
+from ..kit.canvas import BLUE, GREY, INK, MAUVE, ORANGE, PURPLE, WHITE, canvas, dark, tint
 
 PARTS = {"embedding": MAUVE, "attention": BLUE, "MLP": ORANGE, "head": PURPLE}
 

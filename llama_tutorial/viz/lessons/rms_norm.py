@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import (
+from ..kit.canvas import (
     BLUE,
     CYAN,
     FAINT,

@@ -6,7 +6,7 @@ Made of <details>, which JupyterLab keeps in stored and untrusted outputs, witho
 import html
 import random
 
-from .show import Picture
+from .cards import Picture
 
 SUMMARY = '<summary style="display:block;cursor:pointer;color:#3b76b3">▸ {}</summary>'
 

@@ -2,7 +2,7 @@
 
 import re
 
-from .canvas import BLUE, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, PURPLE, WHITE, canvas, dark, tint
+from ..kit.canvas import BLUE, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, PURPLE, WHITE, canvas, dark, tint
 
 LEFT, RIGHT, HIGH = 26, 974, 64
 KINDS = {"embed_tokens": (MAUVE, "embedding", "02"), "self_attn": (BLUE, "attention", "05"),

@@ -10,6 +10,7 @@ from PIL import Image
 from .canvas import GREY, HUES, INK, PROBABILITY, SIGNED, dark, plain_text
 
 LIMIT = 150_000                          # bytes of a figure's PNG
+CARD = "max-width:100%;background:#fff;border:1px solid #d5d9e0;border-radius:12px;padding:10px;box-sizing:border-box"
 STEPS = ((200, 256), (200, 128), (150, 256), (150, 64), (100, 64))    # (dots per inch, colours) until it fits
 
 PALETTE = np.array([[int(hue[i : i + 2], 16) for i in (1, 3, 5)]
@@ -44,7 +45,7 @@ class Picture:
 
     def _repr_html_(self):
         data = base64.b64encode(self.png).decode("ascii")
-        return (f'<img alt="{html.escape(self.alt)}" width="{self.width}" style="max-width:100%" '
+        return (f'<img alt="{html.escape(self.alt)}" width="{self.width}" style="{CARD}" '
                 f'src="data:image/png;base64,{data}">')
 
     def __repr__(self):

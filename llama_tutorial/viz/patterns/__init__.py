@@ -1,0 +1,1 @@
+"""einops patterns: one drawn from itself, and a whole forward pass told in them."""
