@@ -92,7 +92,8 @@ def plain_text():
 def canvas(height, title="", subtitle="", width=FULL):
     """A blank Canvas, width × height pixels, under a title (what to see) and a grey line (how to read it)."""
     c = Canvas(width, height)
-    c.title = c.say(26, 36, title, size=14, weight="bold")
+    fits = (size for size in (14, 13.5, 13, 12.5) if c.measure(title, size, "bold") <= width - 52)
+    c.title = c.say(26, 36, title, size=next(fits, 12), weight="bold")
     c.subtitle = c.say(26, 62, subtitle, size=10.5, color=GREY)
     return c
 
