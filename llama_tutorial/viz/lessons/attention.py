@@ -363,6 +363,7 @@ def leak(changes, tokens, place, new):
         f"by {_amount(down[place - 1])} with {good}",
         f"Bar = how far the scores of the next word move, at each word, when “{words[place]}” becomes “{new}”.",
     )
+    amounts = _amounts([*up, *down])
     pitch = 850 / len(words)
     xs, scale = 150 + pitch * np.arange(len(words)), 1 / max(up.max() / 186, down.max() / 96)
     c.bar(xs[place] - pitch / 2, 88, pitch, 420, SHADE)
@@ -373,7 +374,7 @@ def leak(changes, tokens, place, new):
             c.say(
                 x,
                 base + way * (value * scale + 9),
-                _amount(value),
+                amounts[value],
                 11,
                 dark(hue),
                 "center",
@@ -443,6 +444,14 @@ def _edited(c, xs, words, place, new):
 def _amount(value):
     """A change in three figures: exactly 0 is “0”, and what is smaller than shown says so."""
     return "0" if value == 0 else "<0.001" if value < 0.001 else f"{value:.3f}" if value < 0.01 else f"{value:.2f}"
+
+
+def _amounts(values):
+    """Each change as text: a digit more for changes that differ and would read the same."""
+    said = {value: _amount(value) for value in values}
+    alike = [text for text in said.values()]
+    return {value: f"{value:.3f}" if "." in text and alike.count(text) > 1 and value >= 0.01 else text
+            for value, text in said.items()}
 
 
 def fills(ways, tokens, query):
