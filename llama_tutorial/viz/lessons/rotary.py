@@ -46,8 +46,8 @@ def dials(inv_freq, positions=(0, 1, 10, 100), pairs=8):
     c = canvas(
         bottom + 372,
         f"Fast hands tell neighbours apart, slow hands tell far from near: {ends} tokens a turn",
-        f"One dial per pair of numbers ({len(some)} of a head’s {len(speeds)}). "
-        "Shaded: how far its hand has turned since position 0 (+1: after one turn).",
+        f"One hand per pair of numbers ({len(some)} of a head’s {len(speeds)}). "
+        "Shaded: how far it has turned since position 0 (+1: after one turn).",
     )
     xs = columns(turns)
     _faces(c, xs, some, positions, [score_at(speeds, p) for p in positions])
@@ -167,13 +167,13 @@ def two_hands(inv_freq, apart=((10, 0), (100, 90)), pairs=8):
     end = c.run(
         xs[0] - 43,
         bottom + 92,
-        [(f"The mean cosine of all {len(speeds)} dials, the score of a word with itself {gap} tokens on:  ", INK)],
+        [(f"The mean cosine of all {len(speeds)} hands, the score of a word with itself {gap} tokens on:  ", INK)],
         11.5,
     )
     c.say(end, bottom + 92, f"{mean:.2f}", 16, weight="bold", mono=True)
     return c.done(
         f"Dials of {len(some)} of {len(speeds)} pairs with a query’s and a key’s hand, at the positions "
-        f"{', '.join(map(str, apart))}: each dial’s angle is the same in every row; the mean cosine "
+        f"{', '.join(map(str, apart))}: each hand’s angle is the same in every row; the mean cosine "
         f"is {mean:.2f}."
     )
 
@@ -276,8 +276,8 @@ def frequencies(cos, sin, position=10):
     (seq, pair), turns = cos.shape, TURN / np.arctan2(sin[1], cos[1])
     c = canvas(
         680,
-        f"Each column of the table is one dial, read off at {seq} positions",
-        f"Rows: positions 0–{seq - 1}. Columns: the {pair} pairs, fast to slow. The dials stand at "
+        f"Each column of the table is one hand, read off at {seq} positions",
+        f"Rows: positions 0–{seq - 1}. Columns: the {pair} pairs, fast to slow. The hands stand at "
         f"position {position}, each face in the colour of its cell.",
     )
     for name, table, reads, plus, minus, left in (
@@ -414,8 +414,8 @@ def two_pairings(errors, angles):
     pair = len(angles)
     c = canvas(
         452,
-        f"The same {['two', 'three', 'four'][pair - 2]} dials, their numbers stored in two orders",
-        "Colour = pair, paler = its second number. A bow joins the two numbers that one dial turns together.",
+        f"The same {['two', 'three', 'four'][pair - 2]} hands, their numbers stored in two orders",
+        "Colour = pair, paler = its second number. A bow joins the two numbers that one hand turns together.",
     )
     halves = [48 + 50 * place + (28 if place >= pair else 0) for place in range(2 * pair)]
     beside = [48 + 56 * (place // 2) * 2 + 50 * (place % 2) for place in range(2 * pair)]
@@ -483,7 +483,7 @@ def _strangers(c, x, angles, errors):
         c.say(left + 14.5, 177, f"{place}", 10, on(fill), "center", "center_baseline")
         if place % 2:
             _bow(c, left - 16.5, left + 14.5, 160, -22, RED, angles[place // 2], dark(RED))
-    c.say(x, 222, "every dial turns two strangers:", 10.5, dark(WRONG))
+    c.say(x, 222, "every hand turns two strangers:", 10.5, dark(WRONG))
     c.say(x, 243, "error of the scores ÷ their size", 10.5, dark(WRONG))
     tall = 118 / max(1e-9, *errors.values())
     for i, (gap, error) in enumerate(errors.items()):
@@ -661,7 +661,7 @@ def beyond_training(inv_freq, scaled, trained=8192, factor=8, pairs=8):
     c = canvas(
         484 + 98 * len(ways),
         f"Past the trained length {new['none']} of {len(before)} hands reach angles never seen in training{cured}",
-        f"Grey: angles that a dial showed in training ({trained:,} tokens). Red: angles new to it by token "
+        f"Grey: angles that a hand showed in training ({trained:,} tokens). Red: angles new to it by token "
         f"{reads:,}, where the hands stand.",
     )
     picked = slice(None, None, max(1, len(before) // pairs))
