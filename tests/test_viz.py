@@ -178,6 +178,7 @@ FIGURES = {
     "two_hands, few": lambda: viz.two_hands(inv_freq(dim=10), apart=((3, 0), (1000, 997), (5, 2)), pairs=3),
     "distance_only": lambda: viz.distance_only(PLACES, clock_hands(), with_index()),
     "distance_only, one": lambda: viz.distance_only([(9, 2)], clock_hands([(9, 2)]), with_index([(9, 2)])),
+    "any_two_hands": lambda: viz.any_two_hands(torch.tensor([1.0, 1]), torch.tensor([0.0, 2]), 2 * math.pi / 15),
     "shuffled": lambda: viz.shuffled(WORDS[:5], ORDER, HEARD, HEARD[ORDER]),
     "shuffled, other": lambda: viz.shuffled(WORDS[:3], [2, 1, 0], HEARD[:3], 1 - HEARD[:3]),
     "two_pairings": lambda: viz.two_pairings(WRONG_PAIRS, 10 * inv_freq(dim=8)),

@@ -216,6 +216,62 @@ def distance_only(places, turned, added):
     )
 
 
+def any_two_hands(query, key, step, places=((3, 0), (10, 7), (103, 100))):
+    """A query and a key of any lengths and directions, first as they are, then turned at places equally far apart.
+
+    `query`, `key` (two): height and width; `step`: radians a token; `places`: 1 to 3 pairs (m, n) of positions.
+    """
+    query, key, gaps = numbers(query), numbers(key), {m - n for m, n in places}
+    lengths = np.hypot(*np.stack([query, key]).T) if query.shape == key.shape == (2,) else np.zeros(2)
+    if not lengths.all() or not 1 <= len(places) <= 3 or len(gaps) != 1:
+        raise ValueError(
+            "any_two_hands draws two vectors of 2 numbers, not 0, at 1 to 3 places (m, n) equally far apart, "
+            f"got {query.shape}, {key.shape} and {places}: choose other positions"
+        )
+    (gap,), starts = gaps, [np.arctan2(hand[1], hand[0]) for hand in (query, key)]
+    own = _half_turn(starts[0] - starts[1])
+    c = canvas(
+        396,
+        f"Any query and key, {gap} apart: wherever they stand, their own angle and {gap} steps lie between",
+        "Black: the query’s hand. Hollow: the key’s. Grey: where they stood before they were turned.",
+    )
+    scores = []
+    for i, (m, n) in enumerate([(0, 0), *places]):
+        x, angles = 136 + 240 * i, [starts[0] + m * step, starts[1] + n * step]
+        between = own + (m - n) * step
+        scores.append(float(lengths.prod() * np.cos(between)))
+        _two_lengths(c, x, 224, 84, lengths, angles, starts if i else None, between)
+        c.say(x, 116, f"m={m} n={n}" if i else "as they are", 10.5, GREY, "center", mono=bool(i))
+        degrees = [f"{np.degrees(angle):.0f}°".replace("-", "−") for angle in (own, (m - n) * step, between)]
+        c.say(x, 340, f"{degrees[0]} + {degrees[1]} = {degrees[2]}" if i else degrees[0], 10.5, dark(BLUE), "center")
+        c.say(x, 372, f"score {scores[-1]:.3f}".replace("-", "−"), 14, INK, "center", weight="bold")
+    c.line(256, 100, 256, 380, FAINT, 1.4)
+    said = ", ".join(f"{score:.3f}" for score in scores[1:])
+    return c.done(
+        f"A query and a key, {np.degrees(own):.0f}° between them, as they are with the score {scores[0]:.3f}, and "
+        f"turned at {', '.join(map(str, places))}: {np.degrees(own + gap * step):.0f}° between them and the scores "
+        f"{said}."
+    )
+
+
+def _half_turn(angle):
+    """An angle brought between half a turn back and half a turn ahead."""
+    return (angle + np.pi) % TURN - np.pi
+
+
+def _two_lengths(c, x, y, r, lengths, angles, starts, between):
+    """One dial of `any_two_hands`: two hands as long as they are, what lies between them, and where they began."""
+    short = _half_turn(between)
+    sector(c, x, y, 0.52 * r, angles[1] + min(short, 0), abs(short), tint(BLUE, 0.66))
+    c.ring(x, y, r, tint(BLUE, 0.3), 1.8, None)
+    c.line(x, y - r, x, y - 0.86 * r, GREY, 1.2)
+    ends = lengths / lengths.max() * r * 0.97
+    for start, end in zip(starts or (), ends):
+        c.line(x, y, x + end * np.sin(start), y - end * np.cos(start), tint(GREY, 0.55), 1.8, (2, 2.4))
+    for hollow, angle, end in ((True, angles[1], ends[1]), (False, angles[0], ends[0])):
+        _arrow(c, x, y, end * np.array([np.cos(angle), np.sin(angle)]), BLUE if hollow else INK, hollow)
+
+
 def _turned(c, x, y, r, query, key):
     """One picture of the left half of `distance_only`: two arrows in a dial and the angle between them."""
     ahead, behind = (np.arctan2(hand[1], hand[0]) for hand in (query, key))
