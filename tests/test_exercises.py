@@ -945,7 +945,7 @@ def test_no_page_takes_a_likely_name_from_a_students_helper():
                 nodes = ast.parse(cell["source"]).body
                 defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
                 assert not defined & student.LIKELY, lesson
-    assert "def lesson_rotate_half(x)" in "\n".join(code_of_a_student("04_rotary"))
+    assert "def lesson_scores(positions)" in "\n".join(code_of_a_student("04_rotary"))
 
 
 def test_a_function_of_the_pages_is_renamed_where_it_is_meant():
