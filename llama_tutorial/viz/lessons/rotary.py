@@ -88,11 +88,10 @@ def _score_curve(c, speeds, turns, xs, positions, top):
     decade = column(10) - column(1)
     start, end = 1.0 if column(1) > 49 else 10 ** ((50 - column(1)) / decade), 1.5 * turns[-1]
     ds, whole = np.geomspace(start, end, 400), np.arange(np.ceil(start), min(end, decade * 2.6))
-    line, spread = smooth(speeds, ds)
+    line, _ = smooth(speeds, ds)
     x = Scale((start, end), (column(start), column(end)), log=True)
-    lowest = min(-0.3, (line - 2 * spread).min(), score_at(speeds, whole).min())
+    lowest = min(-0.3, line.min(), score_at(speeds, whole).min())
     y = Scale((1, lowest), (top + 42, top + 252))
-    c.band(x(ds), y(line - 2 * spread), y(line + 2 * spread), tint(BLUE, 0.86))
     for place, turn, hue in zip(xs, turns, HUES):
         c.rope(place, top, x(turn), top + 254, 1.4, tint(hue, 0.35), dash=(2, 2.4))
     for first in range(0, len(whole) - 1, max(1, len(whole) // 24)):  # the exact score, fading as it blurs
@@ -107,7 +106,7 @@ def _score_curve(c, speeds, turns, xs, positions, top):
     c.say(
         978,
         top + 66,
-        f"the mean of {len(speeds)} cosines, smoothed; band: two standard deviations of the ripples",
+        f"the mean of {len(speeds)} cosines; thick: smoothed",
         9.5,
         GREY,
         "right",
