@@ -44,9 +44,9 @@ def stream_growth(plain, normed):
     layers, ends = layers.pop() - 1, [float(numbers(sizes)[-1]) for sizes in plain.values()]
     thick = min(13, 250 / max(sizes.max() for sizes in roads.values()))
     high = [max(76, sizes.max() * thick + 46) for sizes in roads.values()]
-    c = canvas(140 + sum(high), f"Without a norm, {layers} layers leave the stream at "
-               f"{' or '.join(f'{end:.{1 if end > 1 else 2}f}' for end in ends)} times its size; with one it stays",
-               "Thickness = RMS of the stream, one scale for all; a stripe = one layer.")
+    c = canvas(140 + sum(high), f"The faults of {layers} layers multiply to "
+               f"{' or '.join(f'{end:.{1 if end > 1 else 2}f}' for end in ends)}; a norm before each layer stops that",
+               "Thickness = RMS of the vector, one scale for all; a stripe = one layer.")
     x, top = Scale((0, layers), (216, 880)), 84
     for ((name, told), sizes), room, hue in zip(roads.items(), high, (RED, GOLD, BLUE, CYAN, GREEN, PURPLE)):
         y, half = top + room / 2, sizes * thick / 2
