@@ -246,10 +246,12 @@ FIGURES = {
     "exam_splits, one": lambda: viz.exam_splits({"the end": (topics(0, 2), topics(2, 3))}, width=9),
     "norm_circle": lambda: viz.norm_circle(WORDS[:3], *normed([[3, 4], [0.1, -0.2], [-1, -1]])),
     "norm_circle, one": lambda: viz.norm_circle(["dog"], *normed([[0, 1e-3]])),
+    "norms_swapped": lambda: viz.norms_swapped({"right": 4.01, "LayerNorm": 4.0, "no root": 7.1, "none": 7.72}, 7.62),
     "same_or_changed": lambda: viz.same_or_changed(
         MOVED, {"plain": torch.stack([*MOVED.values()]), "none": torch.ones(3, 8)}),
     "stream_growth": lambda: viz.stream_growth({"× 1.1": 1.1 ** torch.arange(31)}, {"× 1.1": torch.ones(31)}),
     "stream_growth, shrinks": lambda: viz.stream_growth({"× 0.5": 0.5 ** torch.arange(4)}, {"× 0.5": torch.ones(4)}),
+    "riddle": lambda: viz.riddle(2), "riddle, answered": lambda: viz.riddle(0, "seq (head dim) -> head seq dim"),
     "map_of_lessons": lambda: viz.map_of_lessons(LLAMA),
     "map_of_lessons, small": lambda: viz.map_of_lessons(
         LLAMA | {"num_hidden_layers": 1, "vocab_size": 97, "tie_word_embeddings": False}),

@@ -24,18 +24,19 @@ COPY, PALEST = 0.4, 0.72                 # how pale a copy is, and the last plac
 LINE, RULE, NARROW = 20, 6, 13           # pixels: a line of headings, the bar under one, a number in a strip
 
 
-def draw_pattern(pattern, x=None, *, op=None, color=None, shade=None, wrong=False, **sizes):
+def draw_pattern(pattern, x=None, *, op=None, color=None, shade=None, wrong=False, untitled=False, **sizes):
     """A figure of a pattern of rearrange, reduce, repeat or einsum, or of two patterns for comparison.
 
     Sizes are given (`head=3`) or taken from the tensor x (for an einsum a pair of tensors), which is drawn smaller
     where a page cannot hold it. `op` is inferred from the axes unless given ("max", say, for a reduce). `color` and
     `shade` choose the axes that hue and paleness tell. `wrong=True` adds the reshape that learners write instead.
+    `untitled=True` leaves the pattern for the reader to find; not for an einsum, nor for two patterns.
     """
     if isinstance(pattern, str):
         p = plan(pattern, x, op=op, color=color, shade=shade, **sizes)
         if wrong and p.op != "rearrange":
             raise ValueError(f"wrong=True sets reshape beside rearrange, and {pattern!r} is for {p.op}: leave it out")
-        return _einsum(p) if len(p.boards) > 2 else _moves(p, wrong)
+        return _einsum(p) if len(p.boards) > 2 else _moves(p, wrong, untitled)
     if len(pattern) != 2 or wrong:
         raise ValueError(f"two patterns are compared, without wrong=True, got {len(pattern)}, wrong={wrong}: draw "
                          "them one by one")
@@ -462,7 +463,7 @@ def _verb(names):
     return "are" if len(names) > 1 else "is"
 
 
-def _moves(p, wrong):
+def _moves(p, wrong, untitled=False):
     """The figure of a rearrange, reduce or repeat."""
     look, differs = _Look(p), wrong and p.misplaced > 0
     frames = [_Frame(p.boards[0], look, strip=differs),
@@ -480,10 +481,12 @@ def _moves(p, wrong):
     if wrong and not differs:
         sentence += f" Here x.reshape{p.out.full} does the same: all {total} numbers keep their order."
     grid, size = _settle(frames, grids)
-    c, top = _start(_heads(p, look), sentence, size)
+    heads = [([(f'{p.op}(x, " ? ")', INK)], CALL)] if untitled else _heads(p, look)
+    c, top = _start(heads, sentence, size)
     _place(*grid, EDGE, top)
     _draw(c, frames)
-    return c.done(_alt(p, differs))
+    alt = _alt(p, differs)
+    return c.done(alt.replace(_call(p), f"{p.op} by a pattern to be found") if untitled else alt)
 
 
 def _draw(c, frames):
