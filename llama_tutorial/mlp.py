@@ -1,6 +1,6 @@
 """The gated MLP
 
-Each token thinks on its own: one projection offers, another decides how much of the offer passes.
+Each token thinks on its own: one projection makes an offer, another multiplies it.
 """
 
 # Exported from notebooks/06_mlp.ipynb; edit the lesson, not this file.

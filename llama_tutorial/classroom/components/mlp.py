@@ -296,7 +296,7 @@ component.exercises = (
     Exercise(
         name="LlamaMLP.forward",
         kind="implement",
-        task="Let the gate decide how much of the offer passes, and lead it back to x's width.",
+        task="Let the gate multiply the offer, and lead it back to x's width.",
         difficulty=1,
         importance=5,
         minutes=5,

@@ -42,7 +42,7 @@ def gate_doors(words, x, gate, up):
     passed = lift * offer
     most, wall = np.abs(passed).argmax(), np.where(lift < 0, np.abs(passed), -1).argmax()
     leaks = lift[wall] < 0
-    c = canvas(712 if leaks else 676, "A gate decides for every word how much of the offer passes on: "
+    c = canvas(712 if leaks else 676, "A gate multiplies what each word offers, and may amplify it: "
                f"{_count(passed[most])} at “{words[most]}”" +
                (f", {_count(passed[wall])} at “{words[wall]}”" if leaks else ""),
                "One hidden unit over a plane of inputs. White: gate open, grey: shut. Blue: plus, orange: minus, "
