@@ -184,3 +184,31 @@ def _bars(c, left, y, vector, hue, scale, ticks=None):
         if ticks is not None:
             c.line(x - 2, y - ticks[i] * scale, x + wide * 0.7 + 2, y - ticks[i] * scale, INK, 2.4)
     c.line(left, y, left + 146, y, INK, 1.2)
+
+
+def norms_swapped(losses, guessing):
+    """The loss of a trained model with each of its norms swapped for another, as bars beside the right norm's.
+
+    `losses` maps what was put in to the loss, the right norm first; `guessing` is the loss of even chances.
+    """
+    names, found = list(losses), numbers(list(losses.values()))
+    if not 2 <= len(names) <= 10 or not np.all(found > 0) or not guessing > found[0]:
+        raise ValueError("norms_swapped draws the right norm and 1 to 9 others, all losses above 0 and the first below "
+                         f"guessing, got {dict(zip(names, found.tolist()))} and {guessing}: pass losses in nats")
+    rise = found - found[0]
+    silent = int(np.sum(rise[1:] < 0.05))
+    c = canvas(128 + 40 * len(names), f"One trained model, other norms: {silent} of {len(names) - 1} swaps cost nothing, "
+               f"the worst costs {rise.max():.1f}",
+               "Bar = loss on a text that the model has not read. Pale: what the right norm has, too.")
+    x = Scale((0, 1.02 * max(found.max(), guessing)), (254, 900))
+    c.line(x(guessing), 92, x(guessing), 92 + 40 * len(names), GREY, 1.4, (4, 3))
+    c.say(x(guessing), 84, f"even guessing {guessing:.2f}", 10, GREY, "center")
+    for row, (name, loss) in enumerate(zip(names, found)):
+        y, hue = 98 + 40 * row, RED if rise[row] >= 0.05 else BLUE
+        c.bar(x(0), y, x(min(loss, found[0])) - x(0), 28, BLUE if not row else tint(hue, 0.55))
+        if loss > found[0]:
+            c.bar(x(found[0]), y, x(loss) - x(found[0]), 28, hue)
+        c.say(242, y + 14, name, 11, dark(hue), "right", "center_baseline", "bold")
+        c.say(974, y + 14, f"{loss:.2f}", 13, dark(hue), "right", "center_baseline", "bold")
+    told = ", ".join(f"{name} {loss:.2f}" for name, loss in zip(names, found))
+    return c.done(f"Bars of a trained model's loss with its norms swapped: {told}; even guessing has {guessing:.2f}.")
