@@ -21,8 +21,8 @@ NOTEBOOKS = ROOT / "notebooks"
 CORE = "config rms_norm rotary attention mlp decoder_layer model causal_lm".split()
 # Files at the package's top that are written by hand; every other one is a lesson's export.
 BY_HAND = {"__init__.py", "__main__.py", "cli.py"}
-# The one name that a lesson may import before the lesson that exports it: the shipped model's voice.
-EXEMPT = {"talk"}
+# What a lesson may import before the lesson that exports it: the shipped model, and its voice.
+EXEMPT = {"talk", "load_shipped"}
 # Cell metadata that differs from run to run or from editor to editor.
 FLEETING = "execution collapsed scrolled trusted ExecuteTime lines_to_next_cell autoscroll".split()
 
