@@ -487,6 +487,8 @@ def test_two_patterns_are_counted_against_each_other(figures):
     (lambda: plan("a b, b c -> a c", a=2, b=2, c=2, color="a"), "leave color and shade out"),
     (lambda: viz.draw_pattern("a b -> a", a=2, b=2, wrong=True), "is for reduce"),
     (lambda: viz.draw_pattern(["a b -> b a"] * 3, a=2, b=2), "one by one"),
+    (lambda: viz.draw_pattern(["a b -> b a"] * 2, a=2, b=2, untitled=True), "for one pattern"),
+    (lambda: viz.draw_pattern("a b, b c -> a c", a=2, b=2, c=2, untitled=True), "for one tensor"),
     (lambda: viz.draw_pattern(["a b, b c -> a c"] * 2, a=2, b=2, c=2), "not for einsum"),
     (lambda: viz.draw_pattern(["(a b) -> b a", "(c a) -> a c"], a=2, b=3, c=2), "the same x"),
     (lambda: viz.draw_pattern("word" * 50 + " b -> b " + "word" * 50, Shaped(2, 2)), "shorter names"),

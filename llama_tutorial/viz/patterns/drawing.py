@@ -36,7 +36,11 @@ def draw_pattern(pattern, x=None, *, op=None, color=None, shade=None, wrong=Fals
         p = plan(pattern, x, op=op, color=color, shade=shade, **sizes)
         if wrong and p.op != "rearrange":
             raise ValueError(f"wrong=True sets reshape beside rearrange, and {pattern!r} is for {p.op}: leave it out")
+        if untitled and len(p.boards) > 2:
+            raise ValueError("untitled=True is for one tensor, not for an einsum, which needs the names: leave it out")
         return _einsum(p) if len(p.boards) > 2 else _moves(p, wrong, untitled)
+    if untitled:
+        raise ValueError("untitled=True is for one pattern, not for two that are compared: leave it out")
     if len(pattern) != 2 or wrong:
         raise ValueError(f"two patterns are compared, without wrong=True, got {len(pattern)}, wrong={wrong}: draw "
                          "them one by one")
