@@ -213,6 +213,7 @@ FIGURES = {
     "done_again": lambda: viz.done_again(attention(100, 100)[:99, :99], attention(100, 100)),
     "done_again, three": lambda: viz.done_again(attention(3, 3)[:2, :2], attention(3, 3)),
     "residual_road": lambda: viz.residual_road(*a_stack(6)),
+    "read_early": lambda: viz.read_early(["Vqx u", "liqt ", "liat "], "liat ", [0.02, 0.6, 1.0]),
     "residual_road, one layer": lambda: viz.residual_road(*a_stack(1, size=3.0)),
     "layer_gradients": lambda: viz.layer_gradients(gradients(("none", 0.2), ("post", 0.01), ("pre", 0))),
     "layer_gradients, two": lambda: viz.layer_gradients(gradients(("a", -0.1), ("b", 0.01), depths=(2, 5)), " (b)."),

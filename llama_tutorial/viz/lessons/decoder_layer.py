@@ -1,8 +1,25 @@
-"""The residual stream: a road that every layer reads and adds to, and the gradient at every depth."""
+"""The residual stream: a road that every layer reads and adds to, what can be read off it early, the gradients."""
 
 import numpy as np
 
-from ..kit.canvas import BLUE, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, RED, WHITE, Scale, canvas, dark, numbers, tint
+from ..kit.canvas import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    MAUVE,
+    ORANGE,
+    RED,
+    WHITE,
+    Scale,
+    canvas,
+    dark,
+    numbers,
+    on,
+    printable,
+    tint,
+)
 
 
 def residual_road(x, attention, mlp):
@@ -65,6 +82,37 @@ def _surface(c, road, lefts, apart, middle):
     rise = np.clip((xs[:, None] - lefts - 0.5 * apart) / (0.44 * apart), 0, 1)
     half = (road[0] + (rise**2 * (3 - 2 * rise)) @ np.diff(road)) / 2
     c.band(xs, middle - half, middle + half, tint(MAUVE, 0.36))
+
+
+def read_early(texts, wanted, shares):
+    """What a stack of layers would write if it were read out after each of them, the right letters filled.
+
+    `texts`: one string for no layer, one for the first alone, and so on; `wanted`: what it should be; `shares`:
+    the share that is right at each depth over many texts (depths).
+    """
+    shares = numbers(shares)
+    if not 2 <= len(texts) == len(shares) <= 9 or any(not 0 < len(wanted) == len(text) <= 30 for text in texts):
+        raise ValueError("read_early draws 2 to 9 depths, a share for each, and texts as long as the one wanted, of 1 "
+                         f"to 30 letters, got {len(shares)} shares for texts of {[len(text) for text in texts]}")
+    c = canvas(132 + 42 * len(texts), f"Read out after every layer: {shares[0]:.2f} right before the first, "
+               f"{shares[-1]:.2f} after the last", f"Filled = the right letter. “{printable(wanted)}” is wanted. "
+               "Bar = share that is right over many texts.")
+    step = 640 / len(wanted)
+    c.say(974, 100, "right", color=GREY, ha="right")
+    for depth, (text, share) in enumerate(zip(texts, shares)):
+        y = 110 + 42 * depth
+        c.say(128, y + 17, f"after layer {depth - 1}" if depth else "embedding", 10.5, GREY, "right", "center_baseline")
+        for i, (letter, right) in enumerate(zip(text, wanted)):
+            fill = BLUE if letter == right else WHITE
+            c.box(140 + step * i, y, step - 3, 34, fill, 4, edge=BLUE if letter == right else FAINT)
+            c.say(140 + step * i + (step - 3) / 2, y + 17, printable(letter), 12, on(fill) if letter == right else GREY,
+                  "center", "center_baseline", "bold" if letter == right else "normal", mono=True)
+        c.bar(800, y + 9, 120, 16, FAINT)
+        c.bar(800, y + 9, 120 * share, 16, BLUE)
+        c.say(974, y + 17, f"{share:.2f}", 12, INK, "right", "center_baseline", "bold")
+    said = "; ".join(f"{f'after layer {i - 1}' if i else 'embedding'}: {text} ({share:.2f})"
+                     for i, (text, share) in enumerate(zip(texts, shares)))
+    return c.done(f"What is read out at each depth, and the share that is right. {said}. Wanted: {wanted}.")
 
 
 def layer_gradients(wirings, said=""):
