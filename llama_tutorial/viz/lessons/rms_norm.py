@@ -197,8 +197,8 @@ def norms_swapped(losses, guessing):
                          f"guessing, got {dict(zip(names, found.tolist()))} and {guessing}: pass losses in nats")
     rise = found - found[0]
     silent = int(np.sum(rise[1:] < 0.05))
-    c = canvas(128 + 40 * len(names), f"One trained model, other norms: {silent} of {len(names) - 1} swaps cost nothing, "
-               f"the worst costs {rise.max():.1f}",
+    title = f"One trained model, other norms: {silent} of {len(names) - 1} swaps cost nothing, "
+    c = canvas(128 + 40 * len(names), f"{title}the worst costs {rise.max():.1f}",
                "Bar = loss on a text that the model has not read. Pale: what the right norm has, too.")
     x = Scale((0, 1.02 * max(found.max(), guessing)), (254, 900))
     c.line(x(guessing), 92, x(guessing), 92 + 40 * len(names), GREY, 1.4, (4, 3))
