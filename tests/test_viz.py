@@ -232,6 +232,7 @@ FIGURES = {
     "sampling_strips, few": lambda: viz.sampling_strips(*vocabulary(4), (0.3, 2), top_k=2, top_p=0.6),
     "sampling_strips, many": lambda: viz.sampling_strips(*vocabulary(50_000, 0.5), (0.5, 1, 2, 3), 50, 0.95, "x" * 99),
     "gate_doors": lambda: viz.gate_doors(WORDS[:5], *unit()),
+    "product_planes": lambda: viz.product_planes({"plain": torch.ones(9, 9), "gated": 36 * torch.eye(9)}, 6, 2),
     "gate_doors, two": lambda: viz.gate_doors(["dog", "\n"], torch.tensor([[2.0, 1], [1, 0]]), *unit()[1:]),
     "chips": lambda: viz.chips({"bytes": [*map(str.encode, "The dog")], "BPE, 3 merges": [b"The", b" dog"]}),
     "chips, half a letter": lambda: viz.chips({"a": [b"na", b"\xc3", b"\xaf", b"ve"], "b": ["na\u00efve".encode()]}),

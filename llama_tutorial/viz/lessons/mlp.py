@@ -1,4 +1,4 @@
-"""The figure of the gated MLP: one hidden unit as a shutter before an offer, a door for every word."""
+"""The figures of the gated MLP: one unit as a shutter before an offer; a plain and a gated MLP learn a · b."""
 
 import numpy as np
 
@@ -62,6 +62,44 @@ def gate_doors(words, x, gate, up):
                      for word, g, u in zip(words, lift, offer))
     return c.done("One gated hidden unit over a plane of inputs and as one door per word, "
                   f"gate × up = what passes: {told}.")
+
+
+def product_planes(answers, reach, trained):
+    """What models that learned a · b on the square up to ±trained answer on the square up to ±reach, after the truth.
+
+    `answers`: one to three models' names, each with its plane (a, b), both axes evenly from −reach to reach.
+    """
+    answers = {printable(name): numbers(plane) for name, plane in answers.items()}
+    sizes = {plane.shape for plane in answers.values()}
+    if not 1 <= len(answers) <= 3 or len(sizes) > 1 or any(len(set(size)) != 1 or len(size) != 2 for size in sizes):
+        raise ValueError("product_planes draws one to three square planes (a, b) of one size, got "
+                         f"{({name: plane.shape for name, plane in answers.items()})}: ask each model at one grid")
+    if not 0 < trained < reach:
+        raise ValueError(f"product_planes asks further out than was trained, got reach {reach}, trained {trained}")
+    along = np.linspace(-reach, reach, len(next(iter(answers.values()))))
+    planes = {"a · b": np.outer(along, along), **answers}
+    corner = [f"{_count(plane[-1, -1])} by {name}" for name, plane in answers.items()]
+    gap = 26
+    side = min(300, (948 - gap * (len(planes) - 1)) / len(planes))
+    c = canvas(side + 172, f"Learned inside the dashed square, asked outside it: what is {reach:g} · {reach:g}?",
+               f"Blue: plus, orange: minus, in nine steps up to ±{reach * reach:g}. Dashed: the training square, "
+               f"up to ±{trained:g}. Number: the answer at ({reach:g}, {reach:g}), the corner.")
+    for column, (name, plane) in enumerate(planes.items()):
+        left, top = 26 + column * (side + gap), 112
+        right, down = Scale((-reach, reach), (left, left + side)), Scale((reach, -reach), (top, top + side))
+        c.run(left, 100, [(name, INK, "bold"), ("   the truth" if not column else "", GREY)], 12)
+        steps = np.sign(plane) * np.ceil(np.abs(plane) / reach ** 2 * 9 - 1e-9) / 9
+        c.image(left, top, side, side, signed(steps.T[::-1]))
+        c.bar(left, top, side, side, None, edge=tint(GREY, 0.4))
+        c.bar(right(-trained), down(trained), right(trained) - right(-trained), down(-trained) - down(trained), None,
+              edge=INK, px=2, dash=(4, 2))
+        c.say(left + side - 8, top + 14, _count(plane[-1, -1]), 13, INK, "right", "center_baseline", "bold",
+              halo=WHITE)
+        for tick in (-reach, -trained, trained, reach):
+            c.say(right(tick), top + side + 10, _count(tick, 0), 9.5, GREY, "center", "top")
+        c.say(left + side / 2, top + side + 28, "a  across, b  upward", 10, GREY, "center", "top")
+    return c.done(f"The plane of a · b, and what was learned of it within ±{trained:g}: at ({reach:g}, {reach:g}) "
+                  f"the truth is {reach * reach:g}, answered are {', '.join(corner)}.")
 
 
 def _maps(c, words, x, gate, up):
