@@ -199,7 +199,7 @@ def norms_swapped(losses, guessing):
     silent = int(np.sum(rise[1:] < 0.05))
     title = f"One trained model, other norms: {silent} of {len(names) - 1} swaps cost nothing, "
     c = canvas(128 + 40 * len(names), f"{title}the worst costs {rise.max():.1f}",
-               "Bar = loss on a text that the model has not read. Pale: what the right norm has, too.")
+               "Bar = loss on a text that was written for this page. Pale: what the right norm has, too.")
     x = Scale((0, 1.02 * max(found.max(), guessing)), (254, 900))
     c.line(x(guessing), 92, x(guessing), 92 + 40 * len(names), GREY, 1.4, (4, 3))
     c.say(x(guessing), 84, f"even guessing {guessing:.2f}", 10, GREY, "center")
