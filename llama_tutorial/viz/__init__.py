@@ -1,6 +1,6 @@
 """Pictures: the figures of the lessons and what draws them. Nothing is loaded before it is asked for.
 
-    kit/       canvas, palette, the hues of words and axes, dials, cards, folds
+    kit/       canvas, palette, the hues of tokens, dials, cards, folds
     patterns/  draw_pattern and narrate
     lessons/   the figures, one file for each lesson: a public function there is found by itself
 """

@@ -1,1 +1,1 @@
-"""What every figure is made with: canvas, palette, words, cells, dials, cards, folds."""
+"""What every figure is made with: canvas, palette, cells and the hues of tokens, dials, cards, folds."""

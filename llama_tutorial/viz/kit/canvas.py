@@ -24,7 +24,6 @@ from matplotlib.patheffects import withStroke
 INK, GREY, FAINT, WHITE = "#22262e", "#5f6672", "#dfe2e8", "#ffffff"
 BLUE, RED, GREEN, GOLD, CYAN, PURPLE, ORANGE, MAUVE = HUES = (
     "#4477AA", "#EE6677", "#228833", "#CCAA22", "#33AACC", "#AA3377", "#DD8844", "#777799")
-FULL, HALF = 1000, 620                   # the two widths of a figure, in pixels
 WRONG, RIGHT = RED, BLUE                 # never alone: always with a mark or words as well
 SIGNED = ("#d9771a", "#f0a653", "#fbd9ae", "#ffffff", "#bcd3ea", "#5b93c9", "#174f94")   # −1 … 0 … +1
 PROBABILITY = ("#ffffff", "#d3e2f1", "#86aed6", "#3b76b3", "#143d6b")                    # 0 … 1
@@ -89,7 +88,7 @@ def plain_text():
         yield
 
 
-def canvas(height, title="", subtitle="", width=FULL):
+def canvas(height, title="", subtitle="", width=1000):
     """A blank Canvas, width × height pixels, under a title (what to see) and a grey line (how to read it)."""
     c = Canvas(width, height)
     fits = (size for size in (14, 13.5, 13, 12.5) if c.measure(title, size, "bold") <= width - 52)

@@ -5,14 +5,11 @@ import numpy as np
 from ..kit.canvas import (
     BLUE,
     FAINT,
-    GREEN,
     GREY,
     INK,
     MAUVE,
     ORANGE,
-    RED,
     WHITE,
-    Scale,
     canvas,
     dark,
     numbers,
@@ -113,65 +110,6 @@ def read_early(texts, wanted, shares):
     said = "; ".join(f"{f'after layer {i - 1}' if i else 'embedding'}: {text} ({share:.2f})"
                      for i, (text, share) in enumerate(zip(texts, shares)))
     return c.done(f"What is read out at each depth, and the share that is right. {said}. Wanted: {wanted}.")
-
-
-def layer_gradients(wirings, said=""):
-    """How large the gradient is in every layer of fresh stacks of several depths, one panel per wiring.
-
-    `wirings` maps a name to {depth: RMS of the gradient in each layer (depth)}; the last is the one to praise.
-    `said` ends the grey line: how the weights were made.
-    """
-    curves = {name: {depth: numbers(curve) for depth, curve in of.items()} for name, of in wirings.items()}
-    depths = sorted({depth for of in curves.values() for depth in of})
-    if not 2 <= len(curves) <= 3 or any(len(of.get(depth, ())) != depth for of in curves.values() for depth in depths):
-        raise ValueError("layer_gradients draws 2 or 3 wirings, each {depth: one number per layer}, the same depths "
-                         f"in each, got { {name: {d: len(of[d]) for d in of} for name, of in curves.items()} }")
-    few, many = depths[0], depths[-1]
-    grows = {name: _times(of[many][0] / of[few][0]) for name, of in curves.items()}
-    *others, best = grows.values()
-    c = canvas(420, f"From {few} to {many} layers, layer 0’s gradient grows {', '.join(others)} or {best}",
-               "RMS of the gradient over the weights of each layer, one line per depth, before any training" + said)
-    every = np.log10(np.concatenate([line for of in curves.values() for line in of.values()]))
-    y = Scale((10 ** np.floor(every.min()), 10 ** np.ceil(every.max())), (368, 140), log=True)
-    wide = 914 / len(curves)
-    for i, (name, of) in enumerate(curves.items()):
-        mark, hue = ("✓", GREEN) if i == len(curves) - 1 else (("✗", RED), ("≈", ORANGE))[i]
-        x = Scale((0, many - 1), (82 + i * wide, 82 + i * wide + wide - 58))
-        c.run(x(0) - 8, 112, [(f"{mark} {name}  ", dark(hue), "bold"), (grows[name], GREY)], 11.5)
-        _gradient_panel(c, x, y, [of[depth] for depth in depths], hue, i == 0)
-    c.say(974, 400, "layer", color=GREY, ha="right")
-    return c.done("Size of the gradient per layer before training, " + "; ".join(
-        f"{name}: layer 0 at {many} layers has {times[2:]} times that at {few}"
-        for name, times in grows.items()) + ".")
-
-
-def _gradient_panel(c, x, y, lines, hue, ticks):
-    """The lines of one wiring, a line per depth, the deepest darkest; each ends in a dot with its depth."""
-    for power in range(round(np.log10(y.values[0])), round(np.log10(y.values[1])) + 1):
-        if power % 2 == 0:
-            c.line(x(0) - 8, y(10.0**power), x.pixels[1] + 8, y(10.0**power), FAINT)
-        if ticks and power % 2 == 0:
-            c.say(x(0) - 16, y(10.0**power), _power(power), 10, GREY, "right",
-                  "center_baseline")
-    for layer in range(0, int(x.values[1]) + 1, 10):
-        c.say(x(layer), y.pixels[0] + 32, f"{layer}", 9.5, GREY, "center")
-    for i, line in enumerate(lines):
-        shade = tint(hue, 0.6 * (1 - (i + 1) / len(lines)))
-        c.curve(x(np.arange(len(line))), y(line), shade, 2.6, cap="round")
-        c.ring(x(0), y(line[0]), 4.5, shade, 1, shade)
-        c.ring(x(len(line) - 1), y(line[-1]), 3, shade, 1, shade)
-        c.say(x(len(line) - 1), y(line[-1]) + 20, f"{len(line)}{' layers' * (i == len(lines) - 1)}",
-              10, dark(hue), "right" if i == len(lines) - 1 else "center", weight="bold", halo=WHITE)
-
-
-def _power(power):
-    """10 to a power, as written by hand."""
-    return "10" + f"{power}".translate(dict(zip(map(ord, "-0123456789"), "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))) if power else "1"
-
-
-def _times(factor):
-    short, big = float(f"{factor:.2g}"), factor >= 1e6
-    return f"× {factor:.1f}" if factor < 10 else f"× {short / 1e6 if big else short:,.0f}{' million' if big else ''}"
 
 
 def _rms(parts):

@@ -82,7 +82,7 @@ def product_planes(answers, reach, trained):
     gap = 26
     side = min(300, (948 - gap * (len(planes) - 1)) / len(planes))
     c = canvas(side + 172, f"Learned inside the dashed square, asked outside it: what is {reach:g} · {reach:g}?",
-               f"Blue: plus, orange: minus, in nine steps up to ±{reach * reach:g}. Dashed: the training square, "
+               f"Blue: plus, orange: minus, up to ±{reach * reach:g}. Dashed: the training square, "
                f"up to ±{trained:g}. Number: the answer at ({reach:g}, {reach:g}), the corner.")
     for column, (name, plane) in enumerate(planes.items()):
         left, top = 26 + column * (side + gap), 112

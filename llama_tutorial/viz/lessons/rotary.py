@@ -24,6 +24,7 @@ from ..kit.canvas import (
     signed,
     tint,
 )
+from ..kit.cells import TOKEN_HUES
 from ..kit.dials import TURN, columns, hands, pair_of_hands, rounded, score_at, sector, smooth, speeds_of
 
 # ------------- Figures of the rotary embedding: its dials, their two hands, the table of their readings, distance alone
@@ -88,7 +89,7 @@ def _score_curve(c, speeds, turns, xs, positions, top):
     decade = column(10) - column(1)
     start, end = 1.0 if column(1) > 49 else 10 ** ((50 - column(1)) / decade), 1.5 * turns[-1]
     ds, whole = np.geomspace(start, end, 400), np.arange(np.ceil(start), min(end, decade * 2.6))
-    line, _ = smooth(speeds, ds)
+    line = smooth(speeds, ds)
     x = Scale((start, end), (column(start), column(end)), log=True)
     lowest = min(-0.3, line.min(), score_at(speeds, whole).min())
     y = Scale((1, lowest), (top + 42, top + 252))
@@ -430,12 +431,12 @@ def shuffled(words, order, before, after, tolerance=1e-4):
     apart = 810 / len(words)
     xs = 150 + apart * (np.arange(len(words)) + 0.5)
     for place, word in enumerate(order):
-        c.rope(xs[word], 170, xs[place], 232, 2.4, tint(HUES[word], 0.3), plumb=10)
+        c.rope(xs[word], 170, xs[place], 232, 2.4, tint(TOKEN_HUES[word], 0.3), plumb=10)
     for name, y, at, row in (("as written", 96, range(len(words)), before), ("shuffled", 252, order, after)):
         c.say(26, y + 4, name, 10.5, GREY, va="center_baseline")
         c.say(26, y + 46, "output", 10.5, GREY, va="center_baseline")
         for x, word, output in zip(xs, at, row):
-            _heard(c, x, y, words[word], HUES[word], output, y > 200 and not same[order.index(word)])
+            _heard(c, x, y, words[word], TOKEN_HUES[word], output, y > 200 and not same[order.index(word)])
     for x, stays in zip(xs, same):
         c.say(x, 340, "= as before" if stays else "≠ before", 10, INK, "center")
     heard = ", ".join(f"“{words[word]}” {'the same' if stays else 'another one'}" for word, stays in zip(order, same))
@@ -646,7 +647,7 @@ def bases(speeds, trained):
     (low, high), turns = sorted(speeds), {base: TURN / each for base, each in hands_of.items()}
     end = 2.2 * max(each.max() for each in turns.values())
     ds, x, y = np.geomspace(1, end, 500), Scale((1, end), (150, 964), log=True), Scale((1, -0.3), (292, 512))
-    curves = {base: smooth(each, ds)[0] for base, each in hands_of.items()}
+    curves = {base: smooth(each, ds) for base, each in hands_of.items()}
     zero = {base: ds[np.argmax(curve < 0)] for base, curve in curves.items()}
     times = _two_digits(zero[high] / zero[low])
     c = canvas(
@@ -787,7 +788,7 @@ def _position_curves(c, ways, xs, turns, trained, reads, top):
     for place in xs[turns <= reads]:
         c.line(place, top + 8, place, top + 296, FAINT, 1.4, (2, 2.4))
     c.line(x.pixels[0], y(0), x.pixels[1], y(0), GREY)
-    curves = {name: smooth(speeds, ds)[0] for name, speeds in ways.items()}
+    curves = {name: smooth(speeds, ds) for name, speeds in ways.items()}
     lowest = curves["none"][ds <= trained].min()
     c.line(x.pixels[0], y(lowest), x.pixels[1], y(lowest), INK, 1.2, (1, 2))
     c.say(x.pixels[0] + 4, y(lowest) - 7, "lowest level in training", 10, halo=WHITE)
