@@ -8,7 +8,7 @@ import random
 
 from .cards import Picture
 
-SUMMARY = '<summary style="display:block;cursor:pointer;color:#3b76b3">▸ {}</summary>'
+SUMMARY = '<summary style="display:block;cursor:pointer;font-weight:bold">▸ {}</summary>'
 
 
 def fold(summary, *contents):
