@@ -71,7 +71,7 @@ def solution(name: str, passed: bool = False, seed: int | None = None) -> str:
     if name not in by_name():
         raise KeyError(known_names(name))
     lesson, exercise = by_name(seed)[name]
-    if exercise.kind == "implement":
+    if exercise.exported:
         return ours(name, lesson)
     if exercise.kind != "transfer":
         return f"{exercise.solution}\n\n# {exercise.why}"

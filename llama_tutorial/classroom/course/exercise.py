@@ -1,8 +1,11 @@
 """What an exercise is, and the few judges that its answers need."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from .cut import cut
 
 KINDS = ("implement", "predict", "find the bug", "transfer")
 
@@ -14,8 +17,8 @@ class Exercise:
     """One exercise of a lesson.
 
     `name` is the qualified name of what is cut (kind "implement") or a word of its own; `difficulty` and
-    `importance` run from 1 to 5; `hints` are a ladder of three. The kinds that are not cut from the lesson bring
-    their `starter`, the code that a student finds, and `answers`: each name that the student defines, with its judge.
+    `importance` run from 1 to 5; `hints` are a ladder of three. What is not cut from an exported cell brings its
+    `starter`, the code that a student finds, and `answers`: each name that the student defines, with its judge.
     `solution` is code that defines them all, `why` what it teaches. A transfer exercise publishes neither; `worked`
     is its answer of another kind, shown once the learner's has passed. `seeded` takes a learner's seed and gives the
     fields that vary with it, by name.
@@ -37,6 +40,11 @@ class Exercise:
     worked: str = ""
     seeded: Callable[[int], Mapping[str, object]] | None = None
 
+    @property
+    def exported(self) -> bool:
+        """Whether what is written takes the place of what a lesson exports: it then stands in the student's package."""
+        return self.kind == "implement" and not self.answers
+
     def of(self, seed: int | None) -> "Exercise":
         """The exercise of the learner with that seed; as it stands for None, or where nothing varies."""
         return self if seed is None or self.seeded is None else replace(self, **self.seeded(seed))
@@ -45,6 +53,14 @@ class Exercise:
 def dots(count: int) -> str:
     """A number from 1 to 5 as dots."""
     return "●" * count + "○" * (5 - count)
+
+
+def own(reference: Callable, task: str, method: str = "") -> dict[str, str]:
+    """Name, kind, task, starter and solution of an exercise that asks for what no lesson exports: a function of the
+    component's file, or a method of a class there."""
+    source, name = inspect.getsource(reference).rstrip(), reference.__name__ + (f".{method}" if method else "")
+    starter = cut(source, {name: task}).source
+    return {"name": name, "kind": "implement", "task": task, "starter": starter, "solution": source}
 
 
 def typed_number(truth: float, tolerance: float, slips: Mapping[float, str] | None = None) -> Judge:

@@ -40,9 +40,10 @@ def marked(notebook: dict, exercises) -> dict[int, list[Exercise]]:
 
     A lesson without any such mark is cut where its exported cells define what the exercises of kind "implement" are
     named after. Raises ValueError for a mark without a text or on a cell that is not exported, for an exercise that
-    no exported cell defines, and for a text without a mark in a lesson that has marks.
+    no exported cell defines, and for a text without a mark in a lesson that has marks. The lesson's own functions,
+    which no cell exports, are cut where the page defines them, and need no mark.
     """
-    texts = {exercise.name: exercise for exercise in exercises if exercise.kind == "implement"}
+    texts = {exercise.name: exercise for exercise in exercises if exercise.exported}
     cells = notebook["cells"]
     marks = {place: list(cell["metadata"]["exercise"]) for place, cell in enumerate(cells) if _mark(cell)}
     if not marks:
@@ -61,7 +62,13 @@ def marked(notebook: dict, exercises) -> dict[int, list[Exercise]]:
         if named.count(name) != 1:
             told = "more than one exported cell defines" if name in named else "no exported cell defines or marks"
             raise ValueError(f"{told} {name}, of which there is an exercise")
-    return {place: [texts[name] for name in names] for place, names in marks.items()}
+    places = {place: [texts[name] for name in names] for place, names in marks.items()}
+    own = {exercise.name: exercise for exercise in exercises if exercise.kind == "implement" and exercise.answers}
+    for place, cell in enumerate(cells):
+        if cell["cell_type"] == "code" and not is_exported(cell) and own:
+            here = [own[name] for name in functions(_readable(cell["source"])) if name in own]
+            places |= {place: here} if here else {}
+    return places
 
 
 def _mark(cell: dict):
@@ -77,6 +84,7 @@ def student_notebook(notebook: dict, lesson: str, exercises) -> dict:
     Raises ValueError where something cannot be cut, or where a line that was cut out still stands on the page.
     """
     places = marked(notebook, exercises)
+    cut_out = {exercise.name for here in places.values() for exercise in here}
     cells, removed = [], []
     for place, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] != "code":
@@ -89,7 +97,7 @@ def student_notebook(notebook: dict, lesson: str, exercises) -> dict:
             source, removed = result.source, [*removed, *result.removed]
             before = [cell["source"] for cell in notebook["cells"][:place] if cell["cell_type"] == "code"]
             after = [cell["source"] for cell in notebook["cells"][place + 1 :] if cell["cell_type"] == "code"]
-            text = sheet(here) + "\n\n" + way_round(source, lesson, before, after)
+            text = sheet(here) + "\n\n" + way_round(source, lesson, before, after, here)
             cells.append(_markdown(text, {"exercise": "text"}))
         metadata = {key: cell["metadata"][key] for key in ("tags", "jupyter") if key in cell.get("metadata", {})}
         metadata |= {"exercise": [exercise.name for exercise in here]} if here else {}
@@ -97,12 +105,15 @@ def student_notebook(notebook: dict, lesson: str, exercises) -> dict:
         if here:
             names = dict.fromkeys(exercise.name.split(".")[0] for exercise in here)
             cells.append(_code("\n".join(f"check({name})" for name in names)))
+    others = [exercise for exercise in exercises if not exercise.exported and exercise.name not in cut_out]
+    for exercise in others:
+        if exercise.kind == "implement":
+            removed += cut(exercise.solution, {exercise.name: exercise.task}).removed
     told = leaks(removed, [cell["source"] for cell in cells])
     if told:
         raise ValueError(f"{lesson}: a line that was cut out stands elsewhere on the student's page: {told[0]!r}")
     spare_helpers(cells, lesson)
     cells[1:1] = opening(lesson)
-    others = [exercise for exercise in exercises if exercise.kind != "implement"]
     if others:
         place = _room_for_exercises(cells)
         cells[place:place] = [cell for exercise in others for cell in stand_alone(exercise)]
@@ -145,10 +156,11 @@ def opening(lesson: str) -> list[dict]:
     ]
 
 
-def way_round(source: str, lesson: str, before, after) -> str:
+def way_round(source: str, lesson: str, before, after, here) -> str:
     """How to go on without writing a cell, folded: a line that imports all that the cell defines.
 
     `before` and `after` are the code of the cells around it: what the cell alone imports and later ones use comes too.
+    `here` are the exercises of the cell.
     """
     known = {name for cell in before for name in _bound_in(cell)}
     used = {name for cell in after for name in free_names(_readable(cell))}
@@ -162,6 +174,8 @@ def way_round(source: str, lesson: str, before, after) -> str:
     home = next((each for each in modules() if lesson_of(each) == lesson and set(mine) <= set(defined(each))), "")
     if home:
         lines.append(f"from {YOURS}.{home} import {', '.join(mine)}")
+    for name, part in {name: part for exercise in here for name, part in exercise.answers.items()}.items():
+        lines.append(f"from {part.reference.__module__} import {name}")
     code = to_my_package("\n".join(lines))
     return (
         "<details><summary>Go on without it</summary>\n\nRun this in place of the next cell, or in a new one below. "

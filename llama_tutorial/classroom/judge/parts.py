@@ -8,6 +8,7 @@ import ast
 import inspect
 import linecache
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -128,16 +129,21 @@ class Part:
 
 
 class Component:
-    """All that the check knows of one lesson's module.
+    """All that the check knows of one lesson: of the module that it exports, and of its own functions beside that.
 
-    `by_hand` are edits of the module's text that put the plain arithmetic where a library's kernel stands, so that
-    mistakes in single steps can be made there.
+    `name` is the module's; a lesson that exports none says which `lesson` it is, and makes up a name. `by_hand` are
+    edits of the module's text that put the plain arithmetic where a library's kernel stands, so that mistakes in single
+    steps can be made there.
     """
 
-    def __init__(self, name: str, by_hand: Mapping[str, str] | None = None):
-        self.name, self.module = name, import_module(f"llama_tutorial.{name}")
-        self.text = inspect.getsource(self.module)
-        self.lesson = re.search(r"^# Exported from notebooks/(\w+)\.ipynb", self.text, re.MULTILINE)[1]
+    def __init__(self, name: str, by_hand: Mapping[str, str] | None = None, lesson: str = ""):
+        self.name, self.text, self.space = name, "", {"__name__": "llama_tutorial.classroom"}
+        if not lesson:
+            module = import_module(f"llama_tutorial.{name}")
+            self.space = {"__name__": module.__name__, "__package__": module.__package__}
+            self.text = inspect.getsource(module)
+            lesson = re.search(r"^# Exported from notebooks/(\w+)\.ipynb", self.text, re.MULTILINE)[1]
+        self.lesson = lesson
         for old, new in (by_hand or {}).items():
             self.text = replaced_once(self.text, old, new, f"{name}, by hand")
         self.parts: dict[str, Part] = {}
@@ -145,10 +151,19 @@ class Component:
         self.exercises: tuple = ()
 
     def part(self, reference: Callable, adapt: Callable, cases: Cases, steps=None, look=None) -> Part:
-        """Enter a part; ValueError for a second one of its name."""
+        """Enter a part; ValueError for a second one of its name.
+
+        A reference that the lesson does not export is one of its own functions, and is written in the component's file.
+        """
         name = reference.__name__
         if name in self.parts:
             raise ValueError(f"{self.name} has a part {name} already")
+        if name not in self.nodes:
+            own = vars(sys.modules[reference.__module__])
+            self.space = {key: value for key, value in own.items() if not key.startswith("__")} | self.space
+            self.text += "\n\n\n" + inspect.getsource(reference)
+            del self.nodes
+            vars(self).pop("made_of", None)
         self.parts[name] = Part(name, reference, adapt, tuple(cases), self, steps, look=look)
         return self.parts[name]
 
@@ -210,7 +225,7 @@ class Component:
         told += [f"{name} is tried in no part" for name in self.bugs.keys() - tried]
         told += [f"{part} has no mistakes" for part in self.parts if not self.wrong(part)]
         for exercise in self.exercises:
-            if exercise.kind != "implement" and not exercise.answers:
+            if not exercise.exported and not exercise.answers:
                 told.append(f"{exercise.name} has no answers")
             told += [f"{name} has no judge" for name, judge in exercise.answers.items()
                      if not callable(judge) and not isinstance(judge, Part)]  # fmt: skip
@@ -273,7 +288,7 @@ class Component:
             raise ValueError("two whole versions of one definition")
         file = f"{EDITED}{told or self.name}: {abs(hash(text)):x}>"
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        space = {"__name__": self.module.__name__, "__package__": self.module.__package__, "__file__": file}
+        space = self.space | {"__file__": file}
         exec(compile(text, file, "exec", dont_inherit=True), space)
         spoilt = {where for where, _ in mistakes}
         whole = [name for name in self.parts if name != part and not spoilt & {name, *self.made_of[name]}]

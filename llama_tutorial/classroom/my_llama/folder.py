@@ -163,7 +163,7 @@ def _kept(lesson: str, folder: Path, record: dict, pieces: list[Piece], passed: 
     exercises = lessons()[lesson]
     answers = {name for exercise in exercises for name in exercise.answers}
     record["passed"] = [name for name in record["passed"] if name not in answers] + passed
-    heads = dict.fromkeys(each.name.split(".")[0] for each in exercises if each.kind == "implement")
+    heads = dict.fromkeys(each.name.split(".")[0] for each in exercises if each.exported)
     for head in heads:
         record["kept"].get(homes()[head], {}).pop(head, None)
     for piece in pieces:
@@ -198,12 +198,12 @@ def code_of(path: Path) -> list[str]:
 
 
 def _names(exercise: Exercise) -> list[str]:
-    return [exercise.name.split(".")[0]] if exercise.kind == "implement" else list(exercise.answers)
+    return [exercise.name.split(".")[0]] if exercise.exported else list(exercise.answers)
 
 
 def _prepare(name: str, exercise: Exercise, cells: list[str], record: dict, lesson: str) -> Answer:
     """How one answer is to be judged: a state that is known already, or a job for a fresh process."""
-    module = homes()[name] if exercise.kind == "implement" else None
+    module = homes()[name] if exercise.exported else None
     try:
         code = definition(name, cells)
         if module is None:

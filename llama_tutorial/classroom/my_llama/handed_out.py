@@ -125,7 +125,7 @@ def _forget(exercise: Exercise, folder: Path) -> None:
     if not (folder / MARKER).is_file():
         return
     record, head = read_record(folder), exercise.name.split(".")[0]
-    if exercise.kind == "implement":
+    if exercise.exported:
         record["kept"].get(homes()[head], {}).pop(head, None)
     record["passed"] = [name for name in record["passed"] if name not in exercise.answers]
     write_record(folder, record)

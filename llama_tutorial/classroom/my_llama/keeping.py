@@ -29,7 +29,7 @@ def keep(obj, exercise: str | None, folder) -> str:
     if known is None:
         return ""
     try:
-        if known.kind != "implement":
+        if not known.exported:
             told = _passed(head, known, record, folder)
         else:
             told = _kept(obj, own, exercise or "", head, record, folder)
@@ -99,7 +99,8 @@ def _at_the_end(lesson: str, record: dict) -> list[str]:
     left = [name for name, here in lessons().items() if not all(done(each, record) for each in here)]
     if not left:
         return ["All exercises of the course are done."]
-    return [f"All exercises of {lesson} are done. Next: {left[0]}{SUFFIX}.ipynb"]
+    following = next((name for name in left if name > lesson), left[0])
+    return [f"All exercises of {lesson} are done. Next: {following}{SUFFIX}.ipynb"]
 
 
 def _history() -> list[str]:

@@ -189,7 +189,7 @@ def parts() -> dict[str, list[str]]:
     for exercises in lessons().values():
         for exercise in exercises:
             head = exercise.name.split(".")[0]
-            if exercise.kind == "implement" and head not in found.setdefault(homes()[head], []):
+            if exercise.exported and head not in found.setdefault(homes()[head], []):
                 found[homes()[head]].append(head)
     return found
 

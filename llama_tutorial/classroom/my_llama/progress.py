@@ -20,7 +20,7 @@ def record_of(directory) -> dict:
 
 def done(exercise: Exercise, record: dict) -> bool:
     """Whether all that an exercise asks for has passed."""
-    if exercise.kind != "implement":
+    if not exercise.exported:
         return set(exercise.answers) <= set(record["passed"])
     head = exercise.name.split(".")[0]
     return head in record["kept"].get(homes()[head], {})
@@ -28,7 +28,7 @@ def done(exercise: Exercise, record: dict) -> bool:
 
 def written(lesson: str, record: dict) -> bool:
     """Whether every part of the package that a lesson leaves to the student is theirs."""
-    asked = [exercise for exercise in lessons().get(lesson, ()) if exercise.kind == "implement"]
+    asked = [exercise for exercise in lessons().get(lesson, ()) if exercise.exported]
     return bool(asked) and all(done(exercise, record) for exercise in asked)
 
 

@@ -23,7 +23,7 @@ def speech(folder, record: dict) -> list[str]:
     from .judging import package_path
     from .package import complete
 
-    exercises = [exercise for here in lessons().values() for exercise in here if exercise.kind == "implement"]
+    exercises = [exercise for here in lessons().values() for exercise in here if exercise.exported]
     places = [(homes()[exercise.name.split(".")[0]], exercise.name) for exercise in exercises]
     theirs = [place for place in places if place[1].split(".")[0] in record["kept"].get(place[0], {})]
     alone = complete(record)

@@ -59,7 +59,7 @@ def watch(shell, say=print) -> None:
     for callback in list(shell.events.callbacks["post_run_cell"]):
         if getattr(callback, "__name__", "") == "_tell_of_helpers":
             shell.events.unregister("post_run_cell", callback)
-    names = {each.name.split(".")[0] for here in course.lessons().values() for each in here if each.kind == "implement"}
+    names = {each.name.split(".")[0] for here in course.lessons().values() for each in here if each.exported}
     watcher = Watcher(names, say)
 
     def _tell_of_helpers(result):
