@@ -1,0 +1,33 @@
+"""Answers to this lesson's exercises: right ones to transfer exercises, and wrong ones with what is said of them."""
+
+# These stand nowhere in the package.
+TRANSFER = {
+    "window_mask": """def window_mask(queries, keys, window):
+    causal = causal_mask(queries, keys)
+    return causal & ~causal.tril(keys - queries - window)
+
+
+def window_of(attend):
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 2, 12, 4, generator=draw) for _ in range(3))
+    before = attend(q, k, v)
+    v[:, :, 2] += 1
+    return int((attend(q, k, v) != before).any(dim=-1).any(dim=1).sum())""",
+    "attend_softly": """def attend_softly(q, k, v, cap):
+    group = q.shape[1] // k.shape[1]
+    k, v = (repeat(each, "batch kv key dim -> batch (kv group) key dim", group=group) for each in (k, v))
+    scores = einsum(q, k, "batch head query dim, batch head key dim -> batch head query key") / math.sqrt(q.shape[-1])
+    scores = (cap * torch.tanh(scores / cap)).masked_fill(~causal_mask(q.shape[2], k.shape[2]), -math.inf)
+    return einsum(scores.softmax(dim=-1), v, "batch head query key, batch head key dim -> batch head query dim")""",
+}
+
+WRONG = [
+    ("bytes_a_token", 2621440, "nly the 8 key-value heads"),
+    ("moved_words", {"chased", "its"}, "'tail' looks at"),
+    ("moved_words", {"The", "chased", "its", "tail"}, "the mask forbids"),
+    ("moved_words", 3, "a set of some of"),
+    ("leaks", lambda attend: False, "should say True of"),
+    ("window_of", lambda attend: 3, "a window of 1"),
+    ("window_mask", lambda queries, keys, window: 1, "should return a tensor"),
+    ("attend_softly", lambda q, k, v, cap: 1 / 0, "raised ZeroDivisionError"),
+]
