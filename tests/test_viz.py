@@ -248,6 +248,8 @@ FIGURES = {
     "stream_growth, shrinks": lambda: viz.stream_growth({"× 0.5": 0.5 ** torch.arange(4)}, {"× 0.5": torch.ones(4)}),
     "riddle": lambda: viz.riddle(2), "riddle, answered": lambda: viz.riddle(0, "seq (head dim) -> head seq dim"),
     "map_of_lessons": lambda: viz.map_of_lessons(LLAMA),
+    "you_are_here": lambda: viz.you_are_here("05"),
+    "you_are_here, whole": lambda: viz.you_are_here("08"),
     "map_of_lessons, small": lambda: viz.map_of_lessons(
         LLAMA | {"num_hidden_layers": 1, "vocab_size": 97, "tie_word_embeddings": False}),
 }
@@ -624,6 +626,7 @@ def test_bars_of_the_loss_are_as_deep_as_the_surprise(figures):
     (lambda: viz.dials(torch.ones(4, 8)), r"one axis \(pair\)"),
     (lambda: viz.dials(inv_freq(), pairs=9), "2 to 8 pairs"),
     (lambda: viz.dials(inv_freq(), positions=(-1,)), "positions from 0"),
+    (lambda: viz.you_are_here("00"), "builds no part"),
     (lambda: viz.wavelengths(inv_freq(), {}), "1 to 4 ways"),
     (lambda: viz.wavelengths(inv_freq(), {"half": inv_freq()[:16]}), "32 hands"),
     (lambda: viz.frequencies(*rotation(8), position=8), "a row for position 8"),

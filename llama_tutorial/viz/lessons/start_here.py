@@ -17,7 +17,7 @@ def map_of_lessons(config, opened=None, words=("The", "dog", "chased", "its", "t
     table, attention, mlp = vocab * hidden, 2 * hidden * (query + kv), 3 * hidden * config["intermediate_size"]
     heads = 1 if config["tie_word_embeddings"] else 2
     whole = heads * table + layers * (attention + mlp + 2 * hidden) + hidden
-    c = canvas(716, f"What you will have built: {whole:,} numbers, and the lesson for each of them",
+    c = canvas(750, f"What you will have built: {whole:,} numbers, and the lesson for each of them",
                f"Area = parameters; a ring = a lesson. One of {layers} equal layers is opened below, "
                "its matrices in their true shapes.")
     scale = (RIGHT - LEFT) / (heads * table + layers * (attention + mlp))
@@ -44,7 +44,6 @@ def map_of_lessons(config, opened=None, words=("The", "dog", "chased", "its", "t
     y, x = TOP + HIGH + 46, start + (opened + 0.5) * wide
     c.ribbon((x - wide / 2, x + wide / 2), TOP + HIGH + 26, (LEFT, RIGHT), y + 14, tint(FAINT, 0.5))
     _layer(c, y + 20, hidden, query, kv, config["intermediate_size"])
-    _lesson(c, LEFT + 12, y + 44, "07", "one layer: two steps, each added to the stream")
     _lesson(c, LEFT + 12, c.height - 36, "01", "named axes: how every arrow is written")
     _lesson(c, 386, c.height - 36, "10", "training: all these numbers, learnt from text")
     return c.done(f"A Llama of {whole:,} parameters as areas: the embedding of {vocab:,} by {hidden} (lesson 02), "
@@ -83,12 +82,11 @@ def _sentence(c, words):
 
 
 def _layer(c, y, hidden, query, kv, ffn):
-    """One decoder layer: its matrices in their true shapes along the stream, in high, out wide."""
+    """One decoder layer: the stream a straight road, beside it the matrices in their true shapes, in high, out wide."""
     s = min(560 / (query + 2 * kv + 2 * hidden + ffn), 250 / max(ffn, 2 * hidden))
-    middle, x = y + 158, LEFT + 62
+    middle, road, x = y + 160, y + 324, LEFT + 62
     spare = (RIGHT - 60 - x - s * (query + 2 * kv + 2 * hidden + ffn) - 46) / 4
-    c.line(LEFT, middle, RIGHT, middle, tint(MAUVE, 0.55), 9)
-    first, a = x - 30, x + spare * 0.55
+    c.bar(LEFT, road - 7, RIGHT - LEFT, 14, tint(MAUVE, 0.55))
 
     def matrix(x, y, rows, columns, color, name, told=True):
         c.bar(x, y, columns * s, rows * s, color, edge=WHITE, px=2)
@@ -97,31 +95,87 @@ def _layer(c, y, hidden, query, kv, ffn):
         size = min(9.5, 9.5 * (columns * s - 6) / max(c.measure(told, 9.5), 1))
         c.say(x, y + 14, told, size, WHITE, "center", "center_baseline")
 
-    def norm(x):
-        c.ring(x, middle, 4, INK, 2, INK)
-        _lesson(c, x, middle + 30, "03")
-        c.say(x, middle + 58, "norm", 10, ha="center")
+    def read(x, into, color):
+        c.curve([x, x, into], [road, middle, middle], tint(color, 0.35), 2.5)
+        c.ring(x, road - 52, 4, INK, 2, INK)
+        _lesson(c, x + 24, road - 52, "03", "norm")
 
-    def add(x, begin, top):
-        c.curve([begin, begin, x, x], [middle, top, top, middle - 13], tint(MAUVE, 0.45), 5)
-        c.ring(x, middle, 12, INK, 1.8, WHITE)
-        c.say(x, middle, "+", 14, ha="center", va="center_baseline")
+    def write(out, x, color):
+        c.curve([out, x, x], [middle, middle, road - 13], tint(color, 0.35), 6)
+        c.ring(x, road, 12, INK, 1.8, WHITE)
+        c.say(x, road, "+", 14, ha="center", va="center_baseline")
 
-    norm(x)
+    a = x + spare * 0.55
     o = a + s * (query + 2 * kv) + spare
     plus = o + s * hidden + 34
-    add(plus, first, middle - s * hidden / 2 - 66)
+    gate = plus + 46 + spare * 0.55
+    down = gate + ffn * s + spare * 0.6
+    read(x, a, BLUE)
+    c.line(a + s * (query + 2 * kv), middle, o, middle, tint(BLUE, 0.35), 2.5)
+    write(o + s * hidden, plus, BLUE)
+    read(plus + 46, gate, ORANGE)
+    c.line(gate + ffn * s, middle, down, middle, tint(ORANGE, 0.35), 2.5)
+    write(down + s * hidden, down + hidden * s + 30, ORANGE)
     for left, columns, name in ((a, query, "q"), (a + query * s, kv, "k"), (a + (query + kv) * s, kv, "v")):
         matrix(left, middle - hidden * s / 2, hidden, columns, BLUE, name, name == "q")
     matrix(o, middle - query * s / 2, query, hidden, BLUE, "o")
-    _lesson(c, a + 12, middle - s * hidden / 2 - 42, "05", "attention: who looks at whom", dark(BLUE))
-    _lesson(c, a + 12, middle + s * hidden / 2 + 22, "04", "rotary turns q and k", dark(PURPLE))
-    norm(plus + 46)
-    gate = plus + 46 + spare * 0.55
-    down = gate + ffn * s + spare * 0.6
-    last = down + hidden * s + 30
-    add(last, plus + 20, middle - max(2 * hidden, ffn) * s / 2 - 20)
     matrix(gate, middle - hidden * s, hidden, ffn, ORANGE, "gate")
     matrix(gate, middle, hidden, ffn, ORANGE, "up")
     matrix(down, middle - ffn * s / 2, ffn, hidden, ORANGE, "down")
+    _lesson(c, a + 12, middle - s * hidden / 2 - 24, "05", "attention: who looks at whom", dark(BLUE))
+    _lesson(c, a + 12, middle + s * hidden / 2 + 22, "04", "rotary turns q and k", dark(PURPLE))
     _lesson(c, gate + 12, middle - s * hidden - 20, "06", "MLP: each word by itself", dark(ORANGE))
+    _lesson(c, LEFT + 12, y + 12, "07", "one layer: it reads the stream twice, and adds to it twice")
+
+
+# ------------------------------------------------------------------------------------------------ where a lesson stands
+
+PLACES = {
+    "01": ("named axes", "how every arrow is written", CYAN),
+    "02": ("tokens", "text becomes ids, and ids become vectors", MAUVE),
+    "03": ("norm", "what every part reads is brought to one size", INK),
+    "04": ("rotary", "positions, as angles of queries and keys", PURPLE),
+    "05": ("attention", "words look at each other", BLUE),
+    "06": ("MLP", "each word by itself", ORANGE),
+    "07": ("layer", "two parts, each added to the stream", GREEN),
+    "08": ("model", "a stack of layers", GREEN),
+    "09": ("scores", "a score for every next word, and the loss", RED),
+    "10": ("training", "all numbers, learnt from text", RED),
+    "11": ("generation", "choose a word, add it, go on", GREY),
+    "14": ("real weights", "numbers that others have trained", GREY),
+}
+
+
+def you_are_here(lesson):
+    """A small machine with the part lit that a lesson builds: `lesson` is its number, such as "05".
+
+    Raises ValueError for a lesson that builds no part.
+    """
+    if lesson not in PLACES:
+        raise ValueError(f"lesson {lesson!r} builds no part of the machine; those that do are {', '.join(PLACES)}")
+    name, says, hue = PLACES[lesson]
+    c = canvas(222, f"You are here: {name}", f"Lesson {lesson}: {says}.", width=620)
+    road, back = 130, 192
+
+    def frame(x, wide, top, bottom, number):
+        color, px = (hue, 2.4) if number == lesson else (tint(GREY, 0.55), 1.2)
+        c.box(x, top, wide, bottom - top, tint(hue, 0.86) if number == lesson else WHITE, 8, edge=color, px=px)
+        c.say(x + 8, top + 14, PLACES[number][0], 9, dark(hue) if number == lesson else GREY,
+              weight="bold" if number == lesson else "normal")
+
+    frame(112, 390, 80, 166, "08")
+    frame(164, 330, 88, 158, "07")
+    c.bar(26, road - 3, 568, 6, tint(MAUVE, 0.55))
+    c.curve([566, 566, 69, 69], [road, back, back, road + 18], tint(GREY, 0.45), 2)
+    c.arrow(69, road + 22, 69, road + 14, tint(GREY, 0.45), 2, 8)
+    at = {"02": 69, "03": 211, "04": 283, "05": 368, "06": 447, "09": 548, "11": 150, "10": 470}
+    at |= {lesson: 310} if lesson not in (*at, "07", "08") else {}
+    for number, x in at.items():
+        text, color = PLACES[number][0], hue if number == lesson else WHITE
+        y = back if number in ("01", "10", "11", "14") else road
+        wide = c.measure(text, 9, "bold") + 14
+        c.box(x - wide / 2, y - 12, wide, 24, color, edge=hue if number == lesson else tint(GREY, 0.55), px=1.2)
+        c.say(x, y, text, 9, WHITE if number == lesson else GREY, "center", "center_baseline",
+              "bold" if number == lesson else "normal")
+    return c.done(f"A small machine: tokens, a model of layers made of norm, rotary, attention and MLP, scores, and the "
+                  f"way back; lit is {name}.")
