@@ -177,5 +177,5 @@ def you_are_here(lesson):
         c.box(x - wide / 2, y - 12, wide, 24, color, edge=hue if number == lesson else tint(GREY, 0.55), px=1.2)
         c.say(x, y, text, 9, WHITE if number == lesson else GREY, "center", "center_baseline",
               "bold" if number == lesson else "normal")
-    return c.done(f"A small machine: tokens, a model of layers made of norm, rotary, attention and MLP, scores, and the "
+    return c.done("A small machine: tokens, a model of layers made of norm, rotary, attention and MLP, scores, and the "
                   f"way back; lit is {name}.")
