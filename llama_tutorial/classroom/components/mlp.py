@@ -1,6 +1,7 @@
 """The gated MLP: what must hold of it, the way to it, what goes wrong in it, and its exercises.
 
 A subject is called as mlp(x, weights, **fields): weights by the names that are published, further fields of the config.
+What the lesson does not export, weights that multiply, is called as multiplies(x, one, other).
 """
 
 import inspect
@@ -12,8 +13,8 @@ import torch.nn.functional as F
 
 from ...config import LlamaConfig
 from ...mlp import LlamaMLP
-from ..course.exercise import Exercise, chosen, first_fault, same_tensor, typed_number
-from ..judge.guard import call
+from ..course.exercise import Exercise, chosen, first_fault, own, same_tensor, typed_number
+from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.steps import BUILT
 from ..judge.subjects import built, normal, reached, run_with, tells_gradient
@@ -153,6 +154,53 @@ def step_of_bend(x, weights):
 component.part(LlamaMLP, adapt, CASES, steps)
 
 
+# What no lesson exports: weights with which two units multiply.
+
+
+def product_weights(dim, one, other):
+    """(gate, up, down): the MLP of that width puts x[one] · x[other] into place 0, and 0 into every other place."""
+    gate, up, down = torch.zeros(2, dim), torch.zeros(2, dim), torch.zeros(dim, 2)
+    gate[0, one], gate[1, one] = 1, -1
+    up[0, other], up[1, other] = 1, -1
+    down[0] = 1
+    return gate, up, down
+
+
+PRODUCTS = Cases()
+
+
+def multiplied(name: str, says: str, x, one: int = 0, other: int = 1):
+    """Enter the case `name`: what comes out at these inputs."""
+    PRODUCTS(says, "seq dim", tolerance=1e-4)(lambda multiplies: multiplies(x, one, other)).__name__ = name
+
+
+multiplied("on_paper", "−4 times 5", torch.tensor([[-4.0, 5]]))
+multiplied("both_signs", "2 times 3, with every sign", torch.tensor([[2.0, 3], [-2, 3], [2, -3], [-2, -3]]))
+multiplied("nothing", "0 times anything", torch.tensor([[0.0, 5], [5, 0]]))
+multiplied("other_places", "places 3 and 1 of five, multiplied into place 0", normal(54, 9, 5), 3, 1)
+multiplied("squared", "a place times itself", normal(55, 9, 3), 2, 2)
+multiplied("whole", "many random pairs", 3 * normal(56, 200, 4), 0, 3)
+
+
+def adapt_weights(answer):
+    """A function that gives three matrices, as what the MLP makes with them."""
+
+    def multiplies(x, one, other):
+        dim, given = x.shape[-1], call(answer, x.shape[-1], one, other)
+        if not isinstance(given, tuple | list) or not all(isinstance(each, torch.Tensor) for each in given):
+            raise Fault(f"It should return three matrices, gate, up, down; got {type(given).__name__}.")
+        shapes = [tuple(each.shape) for each in given]
+        inner = shapes[0][0] if shapes and shapes[0] else 2
+        if shapes != [(inner, dim), (inner, dim), (dim, inner)]:
+            raise Fault(f"gate and up are (units, {dim}), down is ({dim}, units); got {', '.join(map(str, shapes))}.")
+        return adapt(LlamaMLP)(x, named(*(each.to(x.dtype) for each in given)))
+
+    return multiplies
+
+
+component.part(product_weights, adapt_weights, PRODUCTS)
+
+
 # ------------------------------------------------------------------------------------------------- what goes wrong
 
 SILENT = "None in training, where the loss is as good. Published weights give gibberish."
@@ -228,6 +276,31 @@ bug("metas_names", BUILT, REFUSED,
     {"self.gate_proj =": "self.w1 =", G: "self.w1(x)", "self.up_proj =": "self.w3 =", U: "self.w3(x)",
      "self.down_proj =": "self.w2 =", "return self.down_proj": "return self.w2"},
     says="w1, w3 and w2 are Meta's names. Published files say gate_proj, up_proj and down_proj, in this order.")
+OFF = "With these weights the MLP does not multiply, though every shape is right."
+
+
+def slip(name: str, *edits: dict, says: str):
+    component.bug(name, "product_weights", *edits, step="", symptom=OFF, says=says)
+
+
+TURNED_UP, TURNED_GATE, ADDED = "other] = 1, -1", "one] = 1, -1", "down[0] = 1"
+slip("one_unit", {ADDED: "down[0, 0] = 1"}, {"gate[1, one] = 1, -1": "gate[1, one] = 1, 0"},
+    says="One unit writes. silu(−4) · 5 is −0.36: the gate leaks, and −20 wants the second unit, which faces it.")
+slip("offer_not_turned", {TURNED_UP: "other] = 1, 1"}, {ADDED: "down[0] = torch.tensor([1.0, -1])"},
+    says="The two take from each other: (silu(a) + silu(−a)) · b. Both factors of the second unit are turned.")
+slip("gate_not_turned", {TURNED_GATE: "one] = 1, 1"},
+    says="The two cancel, silu(a) · b + silu(a) · (−b) = 0. Turn the second unit's gate round as well.")
+slip("units_alike", {TURNED_GATE: "one] = 1, 1", TURNED_UP: "other] = 1, 1"},
+    says="Both units are the same one, so silu(a) · b comes out twice. The second reads −a and −b.")
+slip("averaged", {ADDED: "down[0] = 0.5"},
+    says="Half the product comes out: down adds the two units, it takes no mean. What one leaks the other lacks.")
+slip("into_every_place", {ADDED: "down[:] = 1"},
+    says="Every place gets the product. Row i of down writes into place i: only row 0 is not 0.")
+slip("where_it_was_read", {ADDED: "down[one] = 1"}, {ADDED: "down[other] = 1"},
+    says="The product comes out where a factor was read. It belongs into place 0, whatever is read.")
+slip("always_the_first_two", {TURNED_GATE: "0] = 1, -1", "gate[0, one]": "gate[0, 0]", TURNED_UP: "1] = 1, -1",
+                              "up[0, other]": "up[0, 1]"},
+    says="You always multiply places 0 and 1. The columns that gate and up read are `one` and `other`.")
 # fmt: on
 
 
@@ -251,6 +324,10 @@ def judge_squares(answer, times: int = 1) -> str:
             return f"squaring_weights should return three matrices: gate, up, down; got {type(given).__name__}"
         x = 3 * normal(dim, 7, dim)
         made = adapt(LlamaMLP)(x, named(*given))
+        if torch.allclose(made, times * x * F.silu(x), atol=1e-4):
+            return "that is x · silu(x): nearly 0 below 0. Each number needs a second unit, for which x looks positive"
+        if dim > 1 and torch.allclose(made, times * x.square().sum(-1, keepdim=True).expand_as(x), atol=1e-3):
+            return "every place holds the same sum of squares: down must bring each unit back to its own place"
         faults.append(same_tensor(f"with your weights the MLP of width {dim}", made, times * x * x))
     return first_fault(*faults)
 
@@ -279,12 +356,48 @@ def seeded_squares(seed: int) -> dict:
     }
 
 
+def judge_squared(answer) -> str:
+    """The sentence on an MLP whose gate is ReLU, squared."""
+    x, given = normal(60, 5, 6), tuple(weights(61).values())
+    gate, up, down = given
+    score, offer = x @ gate.T, x @ up.T
+    found, opened = call(answer, x, *given), F.relu(score)
+    wanted = torch.zeros(5, 6)
+    for token in range(5):
+        for unit in range(11):
+            wanted[token] += max(score[token, unit].item(), 0) ** 2 * offer[token, unit] * down[:, unit]
+    slips = {
+        "silu stands there still: the gate is max(z, 0)²": F.silu(score) * offer,
+        "your gate is ReLU, not squared": opened * offer,
+        "you squared without ReLU, or before it: a score of −2 opens as wide as 2": score.square() * offer,
+        "you squared SiLU, which leaks below 0: ReLU comes first": F.silu(score).square() * offer,
+        "you squared the product: square the gate alone, the offer keeps its sign": (opened * offer).square(),
+        "the offer passes straight; only the gate is squared": opened.square() * offer.square(),
+        "gate and up have changed places": F.relu(offer).square() * score,
+        "there is no offer: multiply by up(x)": opened.square(),
+    }
+    for told, passes in slips.items():
+        if isinstance(found, torch.Tensor) and found.shape == x.shape and torch.allclose(found, passes @ down.T):
+            return told
+    return same_tensor("squared_mlp", found, wanted, 1e-4)
+
+
 BENDING = ("silu_on_up", "silu_on_both", "silu_after_product", "sum_for_product", "up_unused", "residual_inside")
 BIASED = ("biases", "other_biases")  # the cases that answers without biases leave out
+FIRST, SECOND = float(F.silu(torch.tensor(-1.5))) * 4, float(F.silu(torch.tensor(1.5))) * -4  # −1.095 and −4.905
 FACING = {
-    5.285: "that is the first unit alone; the second leaks silu(−2) of its offer −3",
-    4.570: "both factors of the second unit are negative: its product adds to the first",
-    0.715: "that is the second unit alone",
+    FIRST: "that is the first unit alone; the gate of the second is wide open, at 1.226 of its offer −4",
+    SECOND: "that is the second unit alone; the first leaks silu(−1.5) of its offer 4",
+    FIRST - SECOND: "the second unit's offer is −b = −4, and you took 4",
+    2 * SECOND: "silu(−1.5) is not −silu(1.5): a shut gate leaks little, −0.274",
+    6: "the sign is lost: at the second unit an open gate has the offer −4",
+}
+GROWS = {
+    2: "that is a linear layer; here three factors read x",
+    4: "that is the gate alone; the offer doubles as well",
+    6: "factors multiply: four times the gate, twice the offer",
+    16: "that squares the offer too; only the gate is squared",
+    64: "that squares the product; only the gate is squared",
 }
 MATRIX = 4096 * 14336
 COUNTS = {
@@ -313,22 +426,44 @@ component.exercises = (
         kind="predict",
         title="Two units that face each other",
         text="An MLP has two units. At the input (a, b) the first has the score a and the offer b, the second −a and "
-        "−b. Down adds what the two let through. What comes out at (2, 3)? You need silu(2) = 1.762.",
-        task="Type what the two units give together at (2, 3).",
+        "−b. Down adds what the two let through. What comes out at (−1.5, 4)? Do it once through both gates, with "
+        "silu(1.5) = 1.226, before you trust a law.",
+        task="Type what the two units give together at (−1.5, 4).",
         difficulty=2,
         importance=4,
         minutes=5,
         hints=(
-            "You need silu(−2) as well, but no further exponential: sigmoid(−z) is 1 − sigmoid(z).",
-            "*I get 5.285*: that is the first unit alone; a shut gate leaks. *I get 4.570*: the second unit's offer "
-            "is −3, and its gate leaks with the sign turned: minus times minus.",
-            "silu(2) · 3 + silu(−2) · (−3). And silu(−2) is silu(2) − 2.",
+            "You need silu(−1.5) as well, but no further exponential: sigmoid(−z) is 1 − sigmoid(z).",
+            "*I get −4.905*: that is the second unit alone; a shut gate leaks. *I get 3.811*: the second unit's offer "
+            "is −4, not 4. *I get −9.811*: silu(−1.5) is small, it is not −silu(1.5).",
+            "Which unit has which score? Gate times offer for each, then add. And silu(−z) is silu(z) − z.",
         ),
         starter="facing_units = ...  # your number",
-        answers={"facing_units": typed_number(6, 0.002, FACING)},
-        solution="facing_units = 3 * 1.762 + (-3) * (1.762 - 2)",
-        why="silu(z) − silu(−z) is z: what one gate leaks is just what the other lacks. Two units multiply two numbers "
-        "exactly, 2 · 3 = 6, however large they are. That is what a gate adds to a bend.",
+        answers={"facing_units": typed_number(-6, 0.002, FACING)},
+        solution="facing_units = (1.226 - 1.5) * 4 + 1.226 * -4",
+        why="silu(z) − silu(−z) is z: what one gate leaks is just what the other lacks. So two units multiply two "
+        "numbers exactly, −1.5 · 4 = −6, however large they are. ReLU and GELU have that law as well, the sigmoid does "
+        "not: a gate that multiplies is a score times something whose two sides add up to 1.",
+    ),
+    Exercise(
+        **own(product_weights, "Give gate, up and down of two units that multiply."),
+        text="Any two numbers of x, multiplied exactly, without training: write `product_weights(dim, one, other)`. It "
+        "gives the three matrices of an `LlamaMLP` of width `dim` whose output holds x[one] · x[other] in place 0 and "
+        "0 in every other. It is tried at (−4, 5) and on random numbers.",
+        difficulty=2,
+        importance=4,
+        minutes=12,
+        hints=(
+            "Two units that face each other. One row of gate and one of up belong to each: which column of them is "
+            "not 0?",
+            "*At (−4, 5) I get −0.36*: that is one unit. *I get −19.28*: the second unit's offer is not turned. *My "
+            "product stands everywhere*: row i of down writes into place i of the output.",
+            "Zeros of the right shapes first: (2, dim), (2, dim), (dim, 2). Then 1 and −1 into column `one` of gate "
+            "and column `other` of up; and down's first row takes both units as they are.",
+        ),
+        answers={"product_weights": component.parts["product_weights"]},
+        why="A bend alone only fits a product on the range where it was trained; a gate has it among its weights. "
+        "What an MLP of 1,536 units can say is sums of such products.",
     ),
     Exercise(
         name="mlp_weights",
@@ -364,7 +499,8 @@ component.exercises = (
         hints=(
             "Which rows of the stack come out first? And why does training not mind?",
             "*My probe says False of every MLP*: a law is tested by changing what it is about. Change `up_proj` alone. "
-            "*It says True of one whose gate is ReLU*: do not compare with the lesson's; the law holds for any gate.",
+            "*It says True of one whose gate is ReLU*: do not compare with the lesson's; the law holds for any gate. "
+            "*It says False of silu(up) · gate*: a test of products cannot see that one; doubling `up_proj` can.",
             "The halves come in the order in which they were stacked. For the probe: one MLP, a random x; once "
             "`up_proj.weight` is doubled, the output must have doubled, rounding apart.",
         ),
@@ -395,7 +531,8 @@ def bends_the_offer(kind) -> bool:
         mlp.up_proj.weight *= 2
         return not torch.allclose(mlp(x), 2 * once, atol=1e-5)""",
         why="A fresh gate and a fresh up are both random numbers, so training makes of either what it needs. Published "
-        "ones have learnt who is who.",
+        "ones have learnt who is who. No test of products would see it: facing units multiply with silu(up) · gate as "
+        "well. Doubling up does.",
     ),
     Exercise(
         name="mended_bend",
@@ -463,5 +600,39 @@ def stays_shut(kind) -> bool:
         answers={"squaring_weights": judge_squares},
         worked=WORKED_SQUARES,
         seeded=seeded_squares,
+    ),
+    Exercise(
+        name="squared_gate",
+        kind="transfer",
+        title="A gate that is squared",
+        text="Some models square ReLU: z becomes max(z, 0)². Build the gated MLP with that for its bend, as a function "
+        "of x and the three matrices. Then say what it makes of 2 · x, compared with x: type the factor as `grows_by`. "
+        "(SiLU has no such factor.)",
+        task="Let max(z, 0)² be the gate, and lead the product back to x's width.",
+        difficulty=2,
+        importance=3,
+        minutes=8,
+        hints=(
+            "Only one of the three matrices' answers is bent. What happens to it, in which order?",
+            "*A negative score opens my gate*: the square forgets the sign, so ReLU comes first. *I get 4*: that is "
+            "the gate alone; which other factor sees the doubled x?",
+            "score → negative becomes 0 → squared → times the offer → down. For the factor follow 2 · x along this "
+            "way: what is doubled, what is squared after it, and do factors add or multiply?",
+        ),
+        starter='''def squared_mlp(x, gate, up, down):
+    """A gated MLP whose gate is max(z, 0)²: x (seq dim), gate and up (inner dim), down (dim inner)."""
+    raise NotImplementedError("Let max(z, 0)² be the gate, and lead the product back to x's width.")
+
+
+grows_by = ...  # how many times as large the output for 2 · x is''',
+        answers={"squared_mlp": judge_squared, "grows_by": typed_number(8, 0.001, GROWS)},
+        worked="""def squared_mlp(x, gate, up, down):
+    # max(z, 0)² is z · relu(z): the score, times what ReLU leaves of it. So three factors read x, and all are straight
+    # but for a sign: 2 · x makes each twice as large, and the output 2 · 2 · 2 times. SiLU bends, and has no such law.
+    score, offer = F.linear(x, gate), F.linear(x, up)
+    return F.linear(score * F.relu(score) * offer, down)
+
+
+grows_by = 2**3""",
     ),
 )
