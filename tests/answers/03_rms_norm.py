@@ -1,5 +1,7 @@
 """Answers to this lesson's exercises: right ones to transfer exercises, and wrong ones with what is said of them."""
 
+import torch
+
 # These stand nowhere in the package.
 TRANSFER = {
     "head_norm": """from einops import rearrange
@@ -8,8 +10,54 @@ TRANSFER = {
 def head_norm(x, weight, eps):
     heads = rearrange(x, "batch seq (head dim) -> batch seq head dim", dim=len(weight))
     return rearrange(rms_norm(heads, weight, eps), "batch seq head dim -> batch seq (head dim)")""",
+    "gain_folded": """def gain_folded(matrix, gain):
+    return matrix * gain""",
+    "partial_norm": """def partial_norm(x, weight, eps):
+    few = x[..., : x.shape[-1] // 4]
+    return weight * x / torch.sqrt(few.pow(2).mean(dim=-1, keepdim=True) + eps)""",
 }
+
+
+def summed(x, weight, eps):
+    return weight * x / (x.square().sum(dim=-1, keepdim=True) + eps).sqrt()
+
+
+def repaired_outside(x, weight, eps):
+    wide = x if x.dtype == torch.float64 else x.float()
+    power = wide.square().sum(dim=-1, keepdim=True)
+    return weight * (x.shape[-1] ** 0.5 * wide / torch.sqrt(power + eps)).to(x.dtype)
+
+
+def first_alone(x, weight, eps):
+    few = x.shape[-1] // 4
+    normed = x[..., :few] / (x[..., :few].square().mean(dim=-1, keepdim=True) + eps).sqrt()
+    return weight * torch.cat([normed, x[..., few:]], dim=-1)
+
+
+def not_one(norm):
+    x = torch.randn(3, 100)
+    return not torch.allclose(norm(x, torch.ones(100), 1e-6).square().mean(-1), torch.ones(3), atol=1e-3)
+
 
 WRONG = [
     ("looks_at_the_mean", lambda norm: False, "should say True of"),
+    ("slope_far_out", 0.181, "is the slope at (3, 4)"),
+    ("slope_far_out", 0.0283, "r grows with x₁ too"),
+    ("slope_far_out", 0.0079, "over two numbers"),
+    ("slope_far_out", -0.0136, "grows with x₂"),
+    ("slope_far_out", 0.0128, "the length 50"),
+    ("mended_size", summed, "√dim too small"),
+    ("mended_size", repaired_outside, "counts dim times less"),
+    ("too_small_by_root_dim", not_one, "should say False of"),
+    ("too_small_by_root_dim", lambda norm: False, "should say True of"),
+    ("gain_folded", lambda matrix, gain: gain[:, None] * matrix, "rows were scaled, which are what comes out"),
+    ("gain_folded", lambda matrix, gain: matrix / gain, "divided by the gain"),
+    ("gain_folded", lambda matrix, gain: matrix.mul_(gain), "wrote into a tensor"),
+    ("partial_norm", first_alone, "divide all of them"),
+    (
+        "partial_norm",
+        lambda x, w, eps: w * x / (x[..., : len(w) // 4].square().sum(-1, True) / len(w) + eps) ** 0.5,
+        "as many as you look at",
+    ),
+    ("partial_norm", lambda x, w, eps: w * x / (x.square().mean(-1, True) + eps) ** 0.5, "the plain norm"),
 ]

@@ -107,6 +107,7 @@ def gradients(norm):
     x, weight = normal(15, 2, 5, 7).requires_grad_(), normal(16, 7).requires_grad_()
     return reached((norm(x, weight, 1e-3) * normal(17, 2, 5, 7)).sum(), x=x, weight=weight)
 
+
 OF_CLASS = Cases(CASES)
 
 
@@ -199,6 +200,13 @@ bug(
     step=MEAN,
     symptom="Training is much slower: every layer reads numbers that are √dim too small.",
     says="The squares are summed, not averaged: your output is √dim too small. Use the mean.",
+)  # fmt: skip
+bug(
+    "eps_in_the_sum", "rms_norm", {"mean_square + eps": "mean_square + eps / x.shape[-1]"},
+    step=NORMED,
+    symptom="None with the usual eps. Small vectors come out larger than they should.",
+    says="eps is added to the sum of the squares, or to the length, so that it counts dim times less. Add it to "
+    "their mean.",
 )  # fmt: skip
 bug(
     "no_root", "rms_norm", {"torch.rsqrt(mean_square + eps)": "1 / (mean_square + eps)"},
@@ -330,6 +338,165 @@ def head_norm(x, weight, eps):
     }
 
 
+def slope(x: float, other: float, by_sum: bool = False) -> float:
+    """How fast the first number of the normed pair (x, other) grows with x, without gain and eps."""
+    count = 1 if by_sum else 2
+    r = ((x * x + other * other) / count) ** 0.5
+    return 1 / r - x * x / (count * r**3)
+
+
+R = 1250**0.5
+FAR = (
+    slope(30, 40),
+    {
+        slope(3, 4): "0.181 is the slope at (3, 4); here r is ten times as large, and so the slope is another",
+        1 / R: "1 / r is what x₁ does directly; r grows with x₁ too, and takes some of it away",
+        900 / (2 * R**3): "that is what the growth of r takes away; from what is it taken?",
+        1 / R + 900 / (2 * R**3): "what the growth of r does is taken away, not added: y₁ is x₁ divided by r",
+        1 / R - 900 / R**3: "the size is the root of a mean over two numbers: what r takes away is halved",
+        1 / R - 1600 / (2 * R**3): "that is how fast y₂ grows with x₂: the second term has the square of x₁, 900",
+        -1200 / (2 * R**3): "that is how fast y₁ grows with x₂; asked is the first number of the gradient",
+        slope(30, 40, by_sum=True): "that divides by the length 50, the root of the sum; take the root of the mean",
+        slope(3, 4) / 100: "a hundredth is too little: both terms shrink as 1 / r does",
+    },
+)
+
+
+WORKED_FOLD = """def gain_folded(matrix, gain):
+    # A gain is a matrix, too, with nothing but zeros beside its diagonal; and two matrices in a row are one.
+    # The gain acts first, so it stands on the right: its numbers meet the columns, which are what is read.
+    # A table of words that is also the last matrix cannot take the last gain: the same rows are looked up at first.
+    return matrix @ torch.diag(gain)"""
+
+
+def judge_gain_folded(answer, plus: float = 0) -> str:
+    """The sentence on a matrix that has taken in the gain of the norm before it, which multiplies by plus + gain."""
+    for out, dim in ((5, 5), (7, 4), (1, 6)):
+        matrix, gain = normal(22, out, dim), normal(23, dim)
+        full, wanted = plus + gain, torch.empty(out, dim)
+        mine = answer(matrix.clone(), gain.clone())
+        for row in range(out):
+            for column in range(dim):
+                wanted[row, column] = matrix[row, column] * full[column]
+        if isinstance(mine, torch.Tensor) and mine.shape == wanted.shape:
+            slips = {"it is divided by the gain; what the norm no longer does, the matrix must do": matrix / full}
+            if plus:
+                slips[f"that folds in the gain itself; this norm multiplies by {plus:g} more"] = matrix * gain
+            if out == dim:
+                rows = "the rows were scaled, which are what comes out; the gain acts on what the matrix reads"
+                slips[rows] = full[:, None] * matrix
+            for told, wrong in slips.items():
+                if torch.allclose(mine, wrong, atol=1e-5):
+                    return told
+        fault = same_tensor(f"gain_folded of a matrix {(out, dim)}", mine, wanted)
+        if fault:
+            return fault
+    return ""
+
+
+def seeded_gain_folded(seed: int) -> dict:
+    """What is added to the stored gain before it multiplies."""
+    plus = chosen(seed, (1, 2, 0.5, 3, 1.5))
+    task = f"Give the matrix that needs no gain before it; the norm multiplies by {plus:g} + gain."
+    return {
+        "task": task,
+        "text": "To run a little faster, an engine leaves all gains out of its norms and builds them into the matrices "
+        f"behind them, once. Your model's norms multiply by **{plus:g} + gain** (Gemma's store what is added to 1). "
+        "Give the matrix that makes of the plainly normed vector what `matrix` made of the gained one. As in "
+        "`nn.Linear`, a matrix (out, dim) has a row for each number that comes out.",
+        "hints": (
+            f"What does the first number that comes out depend on? Write it as a sum over dim, with {plus:g} + gain "
+            "in it.",
+            "*Right for a square matrix of one sort, or my sizes do not match*: the gain has a number for each "
+            "number that the matrix *reads*. Is that a row or a column of (out, dim)?",
+            f"out[o] is the sum over i of matrix[o, i] · ({plus:g} + gain[i]) · y[i]. What of that does not depend on "
+            "y?",
+        ),
+        "starter": f'''def gain_folded(matrix, gain):
+    """The matrix (out, dim) behind a norm without gain that does what `matrix` did behind {plus:g} + gain (dim)."""
+    raise NotImplementedError("{task}")''',
+        "answers": {"gain_folded": partial(judge_gain_folded, plus=plus)},
+        "worked": WORKED_FOLD.replace("torch.diag(gain)", f"torch.diag({plus:g} + gain)"),
+    }
+
+
+PARTS = {2: "half", 3: "third", 5: "fifth", 6: "sixth", 8: "eighth"}
+WORKED_PARTIAL = """def partial_norm(x, weight, eps):
+    # The plain norm has one answer for every vector; a partial one is that norm, corrected by one factor.
+    # The factor compares two sizes: of the whole vector, by which the norm divides, and of the part that is looked at.
+    # So what is not looked at still comes out divided, by a size that it had no say in.
+    seen = x[..., : x.shape[-1] // 4]
+    whole, part = (each.square().mean(dim=-1, keepdim=True) + eps for each in (x, seen))
+    return rms_norm(x, weight, eps) * torch.sqrt(whole / part)"""
+
+
+def judge_partial_norm(answer, of: int = 4) -> str:
+    """The sentence on a norm that divides whole vectors by the size of the first `of`-th of their numbers."""
+    for dim in (3 * of, of, 7 * of):
+        x, weight = normal(24, 2, 3, dim) + 0.5, normal(25, dim)
+        seen = dim // of
+        total = torch.zeros(2, 3, 1)
+        for i in range(seen):
+            total += x[..., i : i + 1] ** 2
+        wanted = x / torch.sqrt(total / seen + 0.1) * weight
+        mine = answer(x.clone(), weight, 0.1)
+        if isinstance(mine, torch.Tensor) and mine.shape == wanted.shape:
+            few = x[..., :seen].square()
+            narrow = "only the first numbers are divided; divide all of them, by the size of the first"
+            slips = (
+                (torch.cat([wanted[..., :seen], x[..., seen:]], dim=-1), narrow),
+                (torch.cat([wanted[..., :seen], (weight * x)[..., seen:]], dim=-1), narrow),
+                (rms_norm(x, weight, 0.1), "that is the plain norm: it looks at all the numbers"),
+                (
+                    weight * x * torch.rsqrt(few.sum(dim=-1, keepdim=True) / dim + 0.1),
+                    "the sum over the first numbers is divided by dim; divide it by as many as you look at",
+                ),
+                (
+                    weight * x * torch.rsqrt(x[..., -seen:].square().mean(dim=-1, keepdim=True) + 0.1),
+                    "the size is that of the last numbers; take the first",
+                ),
+            )
+            for wrong, told in slips:
+                if torch.allclose(mine, wrong, atol=1e-5) and not torch.allclose(wanted, wrong, atol=1e-5):
+                    return told
+        fault = same_tensor(f"partial_norm of {dim} numbers", mine, wanted)
+        if fault:
+            return fault
+    return ""
+
+
+def seeded_partial_norm(seed: int) -> dict:
+    """Which part of a vector is looked at."""
+    of = chosen(seed, (2, 3, 5, 6, 8))
+    task = f"Divide each vector by the root mean square of its first {PARTS[of]}."
+    return {
+        "task": task,
+        "text": PARTIAL_TEXT.replace("quarter", PARTS[of]),
+        "hints": tuple(hint.replace("quarter", PARTS[of]) for hint in PARTIAL_HINTS),
+        "starter": PARTIAL_STARTER.replace("quarter", PARTS[of]),
+        "answers": {"partial_norm": partial(judge_partial_norm, of=of)},
+        "worked": WORKED_PARTIAL.replace("// 4", f"// {of}"),
+    }
+
+
+PARTIAL_TASK = "Divide each vector by the root mean square of its first quarter."
+PARTIAL_TEXT = (
+    "The paper of RMSNorm goes a step further: if the size is only a matter of scale, a part of the numbers may be "
+    "enough to tell it. Write `partial_norm`: the **first quarter** of a vector's numbers gives the size by which all "
+    "of it is divided. eps and the gain stay as they were."
+)
+PARTIAL_HINTS = (
+    "Which line of `rms_norm` looks at the whole vector and need not?",
+    "*The later numbers come out as they went in*: you normed a part of the vector. Only the *looking* is partial; the "
+    "dividing is not. *Everything is too large*: how many squares is the mean over?",
+    "seen = the first quarter of the last axis → m = the mean of the squares of seen, with a 1 left → all of x divided "
+    "by √(m + eps), times the gain.",
+)
+PARTIAL_STARTER = f'''def partial_norm(x, weight, eps):
+    """RMSNorm that looks at the first quarter of each vector: x (..., dim), weight (dim) → the shape of x."""
+    raise NotImplementedError("{PARTIAL_TASK}")'''
+
+
 component.exercises = (
     Exercise(
         name="rms_norm",
@@ -394,6 +561,29 @@ component.exercises = (
         why="The size is the root of the mean of the squares, √12.5; the gain comes last.",
     ),
     Exercise(
+        name="slope_far_out",
+        kind="predict",
+        title="The same direction, ten times as far out",
+        text="The lesson worked out at (3, 4) how fast the first number of the normed vector grows with the first "
+        "number of x. How fast at **(30, 40)**? The gain is 1 and eps is 0. To three digits.",
+        task="Type how fast y₁ grows with x₁ at (30, 40), gain 1, eps 0.",
+        difficulty=2,
+        importance=3,
+        minutes=4,
+        hints=(
+            "Nothing new is asked: two terms, and r is now the size of (30, 40). Guess first: more, less or the same?",
+            "*I get 0.0283*: that is 1 / r alone. When x₁ grows, r grows with it and takes some of that away. *I get "
+            "0.181*: that holds at (3, 4), where r is 3.536.",
+            "1 / r − x₁ · x₁ / (2 r³), where r = √((900 + 1600) / 2).",
+        ),
+        starter="slope_far_out = ...  # your number",
+        answers={"slope_far_out": typed_number(FAR[0], 0.01, FAR[1])},
+        solution="""r = ((30**2 + 40**2) / 2) ** 0.5
+slope_far_out = 1 / r - 30 * 30 / (2 * r**3)""",
+        why="A tenth of 0.181. The norm forgets length on the way forward; on the way back it does not: a vector ten "
+        "times as long gets a tenth of the gradient, so a long vector is hard to turn.",
+    ),
+    Exercise(
         name="mended_norm",
         kind="find the bug",
         title="A norm that is right on the test data",
@@ -429,7 +619,7 @@ def looks_at_the_mean(norm) -> bool:
                 no=("eps_outside_root", "gain_ignored"),
             ),
         },
-        solution='''def mended_norm(x, weight, eps):
+        solution="""def mended_norm(x, weight, eps):
     wide = x if x.dtype == torch.float64 else x.float()
     squares = reduce(wide * wide, "... dim -> ... 1", "mean")
     return weight * (wide / torch.sqrt(squares + eps)).to(x.dtype)
@@ -437,9 +627,59 @@ def looks_at_the_mean(norm) -> bool:
 
 def looks_at_the_mean(norm) -> bool:
     fives = torch.full((1, 8), 5.0)
-    return not torch.allclose(norm(fives, torch.ones(8), 1e-5), torch.ones(1, 8), atol=1e-3)''',
+    return not torch.allclose(norm(fives, torch.ones(8), 1e-5), torch.ones(1, 8), atol=1e-3)""",
         why="A variance is the mean square of what is left without the mean. Where the mean is 0 the two are one; "
         "real vectors have one. Elsewhere the mean of squares is called `variance`, and this bug comes from the name.",
+    ),
+    Exercise(
+        name="mended_size",
+        kind="find the bug",
+        title="One size for all vectors, and the wrong one",
+        text="This norm brings all vectors to one size, keeps their direction and never warns. A model trained with it "
+        "learns slowly, and a trained model with it babbles. Mend it, and write the **probe** that exposes it: a "
+        "function that is given any norm and says whether what comes out is too small by the factor √dim.",
+        task="Say whether the output of a norm is √dim too small.",
+        difficulty=2,
+        importance=4,
+        minutes=8,
+        hints=(
+            "Norm (3, 4) on paper with this function. Which size comes out, and which should?",
+            "*My probe says True of other wrong norms, too*: a size other than 1 is not enough; some norms give 2, or "
+            "what depends on x. Which size, exactly, has a vector of length 1? *It says False of all*: with dim 1 "
+            "there is nothing to tell apart.",
+            "Random x of 100 numbers, a gain of ones, a small eps: measure the root mean square of the output, and "
+            "compare it with 1 / √100.",
+        ),
+        starter='''def mended_size(x, weight, eps):
+    """RMSNorm with a mistake: mend it."""
+    wide = x if x.dtype == torch.float64 else x.float()
+    power = wide.square().sum(dim=-1, keepdim=True)
+    return weight * (wide / torch.sqrt(power + eps)).to(x.dtype)
+
+
+def too_small_by_root_dim(norm) -> bool:
+    """Whether vectors come out of norm(x, weight, eps) with the size 1/√dim in place of 1, before the gain."""
+    raise NotImplementedError("Say whether the output of a norm is √dim too small.")''',
+        answers={
+            "mended_size": component.like("mended_size", "rms_norm"),
+            "too_small_by_root_dim": component.probe(
+                "rms_norm",
+                yes=("sum_for_mean",),
+                no=("no_root", "one_plus_gain", "gain_ignored", "variance", "eps_outside_root"),
+            ),
+        },
+        solution="""def mended_size(x, weight, eps):
+    wide = x if x.dtype == torch.float64 else x.float()
+    power = wide.square().mean(dim=-1, keepdim=True)
+    return weight * (wide / torch.sqrt(power + eps)).to(x.dtype)
+
+
+def too_small_by_root_dim(norm) -> bool:
+    x = torch.randn(5, 100, generator=torch.Generator().manual_seed(0))
+    size = norm(x, torch.ones(100), 1e-6).square().mean(dim=-1).sqrt()
+    return bool(torch.allclose(size, torch.full((5,), 0.1), atol=0.005))""",
+        why="Length 1 is not size 1: of 576 numbers, each would be 24 times too small. The mean makes the size "
+        "independent of the width, so the next layer reads numbers near 1 in a narrow model and in a wide one.",
     ),
     Exercise(
         name="head_norm",
@@ -467,5 +707,44 @@ def head_norm(x, weight, eps):
         answers={"head_norm": judge_head_norm},
         worked=WORKED_HEADS,
         seeded=seeded_head_norm,
+    ),
+    Exercise(
+        name="gain_folded",
+        kind="transfer",
+        title="A gain that is built in",
+        text="To run a little faster, an engine leaves all gains out of its norms and builds them into the matrices "
+        "behind them, once. Give the matrix that makes of the plainly normed vector what `matrix` made of the gained "
+        "one. As in `nn.Linear`, a matrix (out, dim) has a row for each number that comes out.",
+        task="Give the matrix that needs no gain before it.",
+        difficulty=2,
+        importance=3,
+        minutes=8,
+        hints=(
+            "What does the first number that comes out depend on? Write it as a sum over dim, with the gain in it.",
+            "*Right for a square matrix of one sort, or my sizes do not match*: the gain has a number for each number "
+            "that the matrix *reads*. Is that a row or a column of (out, dim)?",
+            "out[o] is the sum over i of matrix[o, i] · gain[i] · y[i]. What of that does not depend on y?",
+        ),
+        starter='''def gain_folded(matrix, gain):
+    """The matrix (out, dim) behind a norm without gain that does what `matrix` did behind the gain (dim)."""
+    raise NotImplementedError("Give the matrix that needs no gain before it.")''',
+        answers={"gain_folded": judge_gain_folded},
+        worked=WORKED_FOLD,
+        seeded=seeded_gain_folded,
+    ),
+    Exercise(
+        name="partial_norm",
+        kind="transfer",
+        title="A norm that looks at a quarter",
+        text=PARTIAL_TEXT,
+        task=PARTIAL_TASK,
+        difficulty=2,
+        importance=2,
+        minutes=8,
+        hints=PARTIAL_HINTS,
+        starter=PARTIAL_STARTER,
+        answers={"partial_norm": judge_partial_norm},
+        worked=WORKED_PARTIAL,
+        seeded=seeded_partial_norm,
     ),
 )
