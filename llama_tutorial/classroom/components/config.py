@@ -3,10 +3,13 @@
 A subject is called as count(config) with a LlamaConfig, and gives a whole number.
 """
 
+from functools import partial
+from itertools import combinations
+
 import torch
 
 from ...config import LlamaConfig
-from ..course.exercise import Exercise, own
+from ..course.exercise import Exercise, chosen, first_fault, own, said, typed_number
 from ..judge.guard import call
 from ..judge.parts import Cases, Component
 
@@ -92,9 +95,238 @@ bug("one_layer", {"config.num_hidden_layers * layer": "layer"},
 # fmt: on
 
 
+# ------------------------------------------------------------------------------------------------------- the answers
+
+SHIPPED = LlamaConfig(vocab_size=2048, hidden_size=128, intermediate_size=352, num_hidden_layers=5,
+                      num_attention_heads=4, num_key_value_heads=2, head_dim=32)  # fmt: skip
+UNIT = 128 * 352  # the numbers of one matrix of its MLPs
+WHOLE = count(SHIPPED)
+SHARES = {
+    15 * UNIT / WHOLE: "That is a share of 1. In percent it is a hundred times as much.",
+    15 * UNIT: "That is how many numbers stand in MLPs. Divide by those of the whole model, times 100.",
+    1000 * UNIT / WHOLE: "That is two matrices for each MLP. It has three: gate, up and down.",
+    1000 * UNIT / (WHOLE - 5 * UNIT): "That is two matrices for each MLP. It has three: gate, up and down.",
+    59.195: "That is the 135M shape, which has 30 layers and a larger table. Reckon with these sizes.",
+    300 * UNIT / WHOLE: "That is the MLP of one layer. There are 5 of them.",
+    300 * UNIT / (3 * UNIT + 49152 + 256): "That is the share of one layer. The table of words counts as well.",
+    300 * UNIT / (3 * UNIT + 49152): "That is the share of one layer. The table of words counts as well.",
+}
+OTHER_PARTS = {
+    "embed": "The table of words comes to mind first, and it is 22 %: it is there once, the layers are there 5 times.",
+    "table": "The table of words comes to mind first, and it is 22 %: it is there once, the layers are there 5 times.",
+    "att": "Attention has the fame, and 21 %: its four matrices are 128 wide or less, the MLP's three are 352 wide.",
+    "norm": "A norm has 128 numbers, one for each number of a token: all 11 of them together are a thousandth.",
+}
+
+
+def judge_part(answer) -> str:
+    """The sentence on a word for the part that has most of the shipped model's numbers."""
+    if not isinstance(answer, str):
+        return f"the answer is a word: embedding, attention, MLP or norms; got {answer!r:.60}"
+    word = answer.strip().lower()
+    if word.startswith(("mlp", "the mlp", "feed")):
+        return ""
+    told = (says for name, says in OTHER_PARTS.items() if name in word)
+    return next(told, f"{answer!r} is none of the four: embedding, attention, MLP, norms")
+
+
+ONE = 64 * 576 * 30  # the keys of one head, in all layers
+SAVED = {
+    2 * ONE: "One of two is missing: a head answers with keys and with values, from a matrix each.",
+    4 * ONE / 30: "That is one layer. There are 30.",
+    2 * ONE / 30: "That is the keys, or the values, of one layer. There are both, and 30 layers.",
+    6 * ONE: "That is what three heads have. One of them stays.",
+    8 * ONE: "You shrink q_proj and o_proj as well. Nine heads still ask: only k_proj and v_proj become smaller.",
+}
+
+
+def judge_saved(answer) -> str:
+    """The sentence on how many numbers fewer there are, with or without a minus sign."""
+    number = isinstance(answer, int | float) and not isinstance(answer, bool)
+    return typed_number(4 * ONE, 0.0005, SAVED)(abs(answer) if number else answer)
+
+
+def told_of(settle, kv: int | None, heads: int = 9):
+    """How many key-value heads a function makes of what is given; None stands for what is not given."""
+    return settle({"num_attention_heads": heads} | ({} if kv is None else {"num_key_value_heads": kv}))
+
+
+def judge_heads(answer) -> str:
+    """The sentence on a function that gives the number of key-value heads."""
+    nothing, three, zero, same = told_of(answer, None), told_of(answer, 3), told_of(answer, 0), told_of(answer, 9)
+    return first_fault(
+        said(nothing == 9, f"where only 9 heads are given, each gets one of its own: 9, got {nothing!r}"),
+        said((three, same) == (3, 9), f"3 and 9 were given and should stay, got {three!r} and {same!r}"),
+        said(zero != 9, "0 is given and becomes 9: `or` asks whether a value is true, and 0 is not. Ask whether it is "
+             "there"),
+        said(zero == 0, f"0 is given and should stay 0, for a later check to refuse; got {zero!r}"),
+    )  # fmt: skip
+
+
+def present(given, otherwise=None):
+    return given.get("num_key_value_heads", otherwise or given["num_attention_heads"])
+
+
+SETTLERS = (
+    (False, "one that asks whether the number is there", present),
+    (False, "one that asks so, and makes 1 of what is not there", lambda given: present(given, 1)),
+    (True, "the one above", lambda given: given.get("num_key_value_heads") or given["num_attention_heads"]),
+    (True, "one that makes 1 of what is not there, and of 0", lambda given: given.get("num_key_value_heads") or 1),
+)
+
+
+def judge_zero(answer) -> str:
+    """The sentence on a probe for functions that take a 0 for what is missing."""
+    return first_fault(*(said(bool(answer(settle)) == wanted, f"it should say {wanted} of {name}")
+                         for wanted, name, settle in SETTLERS))  # fmt: skip
+
+
+SMALL_GPT2 = {"vocab_size": 50257, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+              "num_attention_heads": 12}  # fmt: skip
+OLDER = (
+    LlamaConfig(vocab_size=10, hidden_size=4, intermediate_size=7, num_hidden_layers=1, num_attention_heads=2),
+    LlamaConfig(vocab_size=101, hidden_size=12, intermediate_size=31, num_hidden_layers=3, num_attention_heads=3),
+    LlamaConfig(SMALL_GPT2),
+)
+
+
+def older(config, positions: int = 1024) -> int:
+    """How many numbers a model in the fashion of GPT-2 has, matrix by matrix."""
+    h, inner = config.hidden_size, config.intermediate_size
+    matrices = [(h, h)] * 4 + [(h, inner), (inner, h)]
+    layer = sum(into * out + out for into, out in matrices) + 2 * 2 * h
+    return (config.vocab_size + positions) * h + config.num_hidden_layers * layer + 2 * h
+
+
+def slips_of_older(c, positions: int) -> dict[str, int]:
+    """What an answer has too much, or too little, where it makes a slip, by the sentence on it."""
+    h, inner, layers = c.hidden_size, c.intermediate_size, c.num_hidden_layers
+    return {
+        f"The table of positions is missing: {positions:,} rows of hidden_size numbers.": -positions * h,
+        "The MLP has two matrices here; you count a gate as well.": layers * h * inner,
+        "The four matrices of attention have biases, hidden_size numbers each.": -layers * 4 * h,
+        "The MLP's two matrices have biases: a bias has as many numbers as come out.": -layers * (inner + h),
+        "Each norm has a bias as well as gains: twice hidden_size numbers, the last one too.": -(2 * layers + 1) * h,
+        "After the last layer stands one more norm.": -2 * h,
+        "There is one table of words, at both ends; you count two.": c.vocab_size * h,
+        "The gate is gone, and its bias too.": layers * inner,
+    }
+
+
+def judge_older(answer, positions: int = 1024) -> str:
+    """The sentence on a count of models in the fashion of GPT-2: what is missing, or too much, in all of them."""
+    found = [call(answer, config) for config in OLDER]
+    wrong = next((each for each in found if isinstance(each, bool) or not isinstance(each, int | float)), None)
+    if wrong is not None:
+        return f"count_older should return a whole number, got {wrong!r:.60}"
+    off = [mine - older(config, positions) for mine, config in zip(found, OLDER)]
+    if not any(off):
+        return ""
+    sizes = [slips_of_older(config, positions) for config in OLDER]
+    for many in (1, 2, 3, 4):
+        for names in combinations(sizes[0], many):
+            if [sum(each[name] for name in names) for each in sizes] == off:
+                return " ".join(names)
+    more = "more" if off[-1] > 0 else "fewer"
+    return f"GPT-2's small shape has {older(OLDER[-1], positions):,} numbers; yours are {abs(off[-1]):,} {more}"
+
+
+TASK_OLDER = "Count the numbers of a model with positions, biases and a plain MLP."
+WORKED_OLDER = """def count_older(config):
+    # Let PyTorch count: make each part once, and add up the sizes of what was made. On the device "meta" a tensor
+    # has a shape and no numbers, so that a model of any size takes no memory. What nn makes has biases, unless told.
+    width, inner = config.hidden_size, config.intermediate_size
+
+    def layer():
+        mlp = [nn.Linear(width, inner), nn.Linear(inner, width)]
+        return [*(nn.Linear(width, width) for _ in range(4)), *mlp, nn.LayerNorm(width), nn.LayerNorm(width)]
+
+    with torch.device("meta"):
+        made = [nn.Embedding(config.vocab_size, width), nn.Embedding(1024, width), nn.LayerNorm(width)]
+        made += [part for _ in range(config.num_hidden_layers) for part in layer()]
+    return sum(tensor.numel() for part in made for tensor in part.parameters())"""
+
+
+def fields_of_older(positions: int) -> dict:
+    """Text, hints, starter and worked answer of the exercise, for a table of that many positions."""
+    whole = f"{older(OLDER[-1], positions):,}"
+    task = TASK_OLDER if positions == 1024 else TASK_OLDER.replace("positions", f"{positions:,} positions")
+    return {
+        "task": task,
+        "text": "GPT-2 is the older sister: attention with as many key-value heads as heads (`hidden_size` in and out, "
+        "all four), an MLP of **two** matrices (up and down, no gate), and a **bias** in each of these six, one number "
+        "for each that comes out. Its norms have a bias beside their gains. Nothing turns, so a second table says "
+        f"where a word stands: **{positions:,}** positions. Tables are there once; a last norm follows. Its small "
+        f"shape, `LlamaConfig({', '.join(f'{name}={value}' for name, value in SMALL_GPT2.items())})`, has {whole}.",
+        "hints": (
+            "Begin with your `count`, and go through it line by line: what is new, what is gone, what is doubled?",
+            "*A little too few*: biases. A matrix from `hidden_size` to `intermediate_size` has `intermediate_size` "
+            "of them, and one more for each norm's gain. *Far too many*: is the gate still there?",
+            "Six matrices in a layer, each into · out + out; two norms of 2 · hidden. All that times the layers. Then "
+            f"a norm more, and two tables, `vocab_size` rows and {positions:,} rows, each hidden wide.",
+        ),
+        "starter": f'''def count_older(config):
+    """How many numbers a model in the fashion of GPT-2 is made of, with {positions:,} positions."""
+    raise NotImplementedError("{task}")''',
+        "answers": {"count_older": partial(judge_older, positions=positions)},
+        "worked": WORKED_OLDER.replace("1024", str(positions)),
+    }
+
+
+def seeded_older(seed: int) -> dict:
+    """How many positions the model knows."""
+    return fields_of_older(chosen(seed, (256, 384, 512, 640, 768, 896, 1280, 1536, 1792, 2048, 3072)))
+
+
 # ----------------------------------------------------------------------------------------------------- the exercises
 
 component.exercises = (
+    Exercise(
+        name="largest_part",
+        kind="predict",
+        title="Where most of the numbers stand",
+        text="The model that talks on this page has 1,185,152 numbers: `vocab_size=2048, hidden_size=128, "
+        "intermediate_size=352, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, head_dim=32`, one "
+        "table of words for both ends. Which part has most of them: embedding, attention, MLP or norms? And what "
+        "percent of the whole is that? Say the word before you reckon.",
+        task="Type the largest part, and its share of the whole in percent.",
+        difficulty=1,
+        importance=3,
+        minutes=5,
+        hints=(
+            "The table of words is there once. What is there in every layer, and which matrices of it are widest?",
+            "*I get 11 percent*: that is one layer. *I get 38 or 47 percent*: the MLP has a third matrix, the gate. "
+            "*I get 73 percent*: a layer is not the whole model.",
+            "matrices · hidden_size · intermediate_size · layers, divided by the whole, times 100",
+        ),
+        starter='largest_part = ...  # "embedding", "attention", "MLP" or "norms"\nits_percent = ...  # a number',
+        answers={"largest_part": judge_part, "its_percent": typed_number(1500 * UNIT / WHOLE, 0.009, SHARES)},
+        solution='largest_part = "MLP"\nits_percent = 100 * 3 * 128 * 352 * 5 / 1185152',
+        why="57 %. The table has 22, attention 21, the norms a tenth of one. In the 135M shape the MLP has 59 %, and "
+        "more in larger models: the table does not grow with the layers.",
+    ),
+    Exercise(
+        name="heads_saved",
+        kind="predict",
+        title="One head that answers, for nine that ask",
+        text="In the 135M shape (`hidden_size=576`, 30 layers, 9 heads that ask, 3 that answer, 64 numbers in each) "
+        "you change `num_key_value_heads` from 3 to 1. How many numbers does the model have fewer?",
+        task="Type how many numbers fewer the model has.",
+        difficulty=2,
+        importance=3,
+        minutes=4,
+        hints=(
+            "Which matrices make what the answering heads hold ready? What goes into them, and what comes out?",
+            "*I get 2,211,840*: a head answers with keys and with values. *I get 147,456*: that is one layer. *I get "
+            "6,635,520*: one of the three heads stays.",
+            "heads that go · 64 · hidden_size · 2 matrices · layers",
+        ),
+        starter="heads_saved = ...  # how many numbers",
+        answers={"heads_saved": judge_saved},
+        solution="heads_saved = (3 - 1) * 64 * 576 * 2 * 30",
+        why="4,423,680, about 3 % of the model. Nobody shares heads for that: what a running model must remember of "
+        "each token, its keys and values, shrinks to a third (lesson 05).",
+    ),
     Exercise(
         **own(count, "Count the numbers that a model of that config is made of."),
         text="How many numbers is a model made of? Write `count(config)`: one table of words, the layers, and a last "
@@ -113,5 +345,52 @@ component.exercises = (
         ),
         answers={"count": component.parts["count"]},
         why="Most of a small model is its MLP and its table; the norms are next to nothing.",
+    ),
+    Exercise(
+        name="mended_heads",
+        kind="find the bug",
+        title="One step too far, and memory is full",
+        text="A script halves the key-value heads of a model until it fits into memory: 8, 4, 2, 1. One step later, "
+        "`1 // 2`, no error stops it, and the model is larger than ever. Here is the function that settles the number. "
+        "Mend it, so that a given number stays what it is and a check can refuse it. And write the **probe**: a "
+        "function that is given such a function and says whether it takes a 0 for what is missing.",
+        task="Say whether settle(given) takes a given 0 for a number that is not given.",
+        difficulty=2,
+        importance=4,
+        minutes=8,
+        hints=(
+            "What is `0 or 9` in Python? And `3 or 9`?",
+            "*My probe says True of the mended one*: what comes out is right where nothing is given. Give a 0. *My "
+            "probe misses one that makes 1 of the 0*: do not ask whether 9 comes out; ask whether 0 does.",
+            "A dict can say whether a name is in it, and `get` takes a second value for what is not there. For the "
+            "probe: call settle with two entries, one of them 0, and compare what comes out.",
+        ),
+        starter='''def mended_heads(given):
+    """How many key-value heads: what is given, or one for each head. With a mistake: mend it."""
+    return given.get("num_key_value_heads") or given["num_attention_heads"]
+
+
+def takes_zero_for_missing(settle) -> bool:
+    """Whether settle, a function such as mended_heads, takes a given 0 for a number that is not given."""
+    raise NotImplementedError("Say whether settle(given) takes a given 0 for a number that is not given.")''',
+        answers={"mended_heads": judge_heads, "takes_zero_for_missing": judge_zero},
+        solution="""def mended_heads(given):
+    return given.get("num_key_value_heads", given["num_attention_heads"])
+
+
+def takes_zero_for_missing(settle) -> bool:
+    return settle({"num_attention_heads": 9, "num_key_value_heads": 0}) != 0""",
+        why="`or` asks whether a value is true; whether it is there is another question. Wherever 0, False or an empty "
+        "list may be meant, ask for presence.",
+    ),
+    Exercise(
+        name="count_older",
+        kind="transfer",
+        title="The older sister, counted",
+        difficulty=3,
+        importance=3,
+        minutes=10,
+        seeded=seeded_older,
+        **fields_of_older(1024),
     ),
 )
