@@ -146,7 +146,8 @@ bug("heads_apart", "split_by_hand", SILENT, {COUNTING: "head * heads + place"},
     {COUNTING: "(head * heads + place) % width"},
     says="A head begins `heads` numbers after the one before it. What lies between is the width of a head: dim.")
 bug("page_size", "split_by_hand", "An error, or heads that overlap, as soon as a head is not two numbers wide.",
-    {COUNTING: "head * 2 + place"}, says="The 2 is the page's: there a head is two numbers wide. Compute dim.")
+    {COUNTING: "head * 2 + place"}, {"range(dim)": "range(2)"}, {COUNTING: "head * 2 + place", "range(dim)": "range(2)"},
+    says="There is a 2 in it, the page's: there a head is two numbers wide. Compute dim, and use it everywhere.")
 bug("first_text", "split_by_hand", "All texts of a batch but the first are zeros, or whatever lay in memory.",
     {"out[:, head, :, place] = x[:, :,": "out[0, head, :, place] = x[0, :,"},
     says="Only the first text of the batch is written: the page's loop says 0 where `:` takes all of them.")
@@ -175,7 +176,8 @@ bug("heads_summed", "merge_by_hand", REFUSED, lambda x: x.sum(dim=1),
 bug("merged_overlapping", "merge_by_hand", SILENT, {COUNTING: "head + place"},
     says="Heads overwrite each other: head 1 begins one number after head 0. It begins dim numbers after it.")
 bug("merged_page_size", "merge_by_hand", "Right where a head is two numbers wide, and nowhere else.",
-    {COUNTING: "head * 2 + place"}, says="The 2 is the page's: there a head is two numbers wide. Take dim.")
+    {COUNTING: "head * 2 + place"}, {"range(dim)": "range(2)"}, {COUNTING: "head * 2 + place", "range(dim)": "range(2)"},
+    says="There is a 2 in it, the page's: there a head is two numbers wide. Take dim everywhere.")
 bug("merged_first_text", "merge_by_hand", "All texts of a batch but the first are zeros, or whatever lay in memory.",
     {"out[:, :, head * dim + place] = x[:, head,": "out[0, :, head * dim + place] = x[0, head,"},
     says="Only the first text of the batch is written: the page's loop says 0 where `:` takes all of them.")
@@ -341,7 +343,7 @@ def pool(pictures):
     raise NotImplementedError("{task}")''',
         "answers": {"pool": partial(judge_pool, down=down, across=across)},
         "worked": f"""def pool(pictures):
-    # No axis is split: of {down} rows and {across} columns one is taken, from each start; {down * across} small pictures.
+    # No axis is split: of {down} rows and {across} columns one is taken, from each start: {down * across} pictures.
     # Where they begin is what a pattern calls down and across; their mean, place by place, is that of a patch.
     parts = [pictures[:, down::{down}, across::{across}] for down in range({down}) for across in range({across})]
     return torch.stack(parts).mean(dim=0)""",
@@ -401,7 +403,8 @@ component.exercises = (
         hints=(
             "How wide is one head? Make an empty result of the right shape first, then fill it place by place.",
             "*Right on the page and wrong elsewhere*: the page's loop holds a 2, a 3, a 5 and a text 0. Take all of "
-            "them from the shape of x. *An error about dtypes, or float32*: the result must hold what x holds.",
+            "them from the shape of x. *Another output the second time*: `torch.empty` holds whatever lay "
+            "there; start from zeros, of x's dtype.",
             "For each head and each place in it: all texts, all words, that head, that place = all texts, all words "
             "of x, so many whole heads further and that place.",
         ),
