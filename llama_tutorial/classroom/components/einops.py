@@ -146,7 +146,8 @@ bug("heads_apart", "split_by_hand", SILENT, {COUNTING: "head * heads + place"},
     {COUNTING: "(head * heads + place) % width"},
     says="A head begins `heads` numbers after the one before it. What lies between is the width of a head: dim.")
 bug("page_size", "split_by_hand", "An error, or heads that overlap, as soon as a head is not two numbers wide.",
-    {COUNTING: "head * 2 + place"}, {"range(dim)": "range(2)"}, {COUNTING: "head * 2 + place", "range(dim)": "range(2)"},
+    {COUNTING: "head * 2 + place"}, {"range(dim)": "range(2)"},
+    {COUNTING: "head * 2 + place", "range(dim)": "range(2)"},
     says="There is a 2 in it, the page's: there a head is two numbers wide. Compute dim, and use it everywhere.")
 bug("first_text", "split_by_hand", "All texts of a batch but the first are zeros, or whatever lay in memory.",
     {"out[:, head, :, place] = x[:, :,": "out[0, head, :, place] = x[0, :,"},
@@ -176,7 +177,8 @@ bug("heads_summed", "merge_by_hand", REFUSED, lambda x: x.sum(dim=1),
 bug("merged_overlapping", "merge_by_hand", SILENT, {COUNTING: "head + place"},
     says="Heads overwrite each other: head 1 begins one number after head 0. It begins dim numbers after it.")
 bug("merged_page_size", "merge_by_hand", "Right where a head is two numbers wide, and nowhere else.",
-    {COUNTING: "head * 2 + place"}, {"range(dim)": "range(2)"}, {COUNTING: "head * 2 + place", "range(dim)": "range(2)"},
+    {COUNTING: "head * 2 + place"}, {"range(dim)": "range(2)"},
+    {COUNTING: "head * 2 + place", "range(dim)": "range(2)"},
     says="There is a 2 in it, the page's: there a head is two numbers wide. Take dim everywhere.")
 bug("merged_first_text", "merge_by_hand", "All texts of a batch but the first are zeros, or whatever lay in memory.",
     {"out[:, :, head * dim + place] = x[:, head,": "out[0, :, head * dim + place] = x[0, head,"},
