@@ -28,7 +28,7 @@ def model_area(models, opened=12):
     per = _overview(c, count, opened)
     zoom = _layer(c, matrices, per)
     c.subtitle.set_text(f"Area = parameters (a pixel above = {per:,.{int(per < 10)}f}). Layer {opened} opened below, "
-                        f"{zoom:.0f} × larger; each matrix: in high, out wide.")
+                        f"{zoom:.0f} × larger; each matrix in high, out wide (nn.Linear stores it turned).")
     _shares(c, counts)
     shares = "; ".join(f"{name}: {each['total']:,} parameters, " + ", ".join(
         f"{part} {each[part] / each['total']:.0%}" for part in PARTS if each[part]) for name, each in counts.items())
@@ -125,41 +125,57 @@ def _tied(c, x, y):
         c.say(left, foot, text, 10.5, color, va="center_baseline", mono=mono)
 
 
-def _layer(c, matrices, per, middle=542):
-    """One layer at true shapes along the stream; returns how much larger than above it is drawn."""
+def _layer(c, matrices, per, middle=526, road=688):
+    """One layer at true shapes above the stream; returns how much larger than above it is drawn."""
     q, k, v, o = (matrices[name] for name in "qkvo")
     gate, up, down = (matrices[name] for name in ("gate", "up", "down"))
     across = sum(matrix[1] for matrix in (q, k, v, o, gate, down))
     unit = min(684 / across, 268 / max(down[0], 2 * gate[0]))
     space = (935 - unit * across) / 264                     # the gaps share what the matrices leave
-    c.bar(26, middle - 4, 948, 8, tint(MAUVE, 0.66))
-    x, stops = 26 + 58 * space, [26 + 14 * space]
-    c.bar(x - 2.5, middle - 2.5, 5, 5, INK)
-    c.say(x, middle + 20, "norm", 10, GREY, "center")
-    x = first = x + 22 * space
+    c.bar(26, road - 6, 948, 12, tint(MAUVE, 0.66))
+    x, stops = 26 + 30 * space, [(26 + 14 * space, road)]
+    first = _read(c, x, x + 28 * space, middle, road, BLUE)
+    x = first
     for name, matrix in zip("qkv", (q, k, v)):
         x = _matrix(c, x, middle, matrix, unit, BLUE, name) + 3
-    c.say(x - 3, middle + q[0] * unit / 2 + 17, f"k, v: {k[0]} × {k[1]} each", 10, GREY, "right")
-    stops.append(x - 3 + 19 * space)
+    c.say(first, middle + q[0] * unit / 2 + 17, f"k, v: {k[0]} × {k[1]} each", 10, GREY)
+    stops.append((x - 3 + 19 * space, middle))
+    c.line(x - 3, middle, x - 3 + 38 * space, middle, tint(BLUE, 0.35), 2.5)
     x = _matrix(c, x - 3 + 38 * space, middle, o, unit, BLUE, "o")
     c.say((first + x) / 2, middle - q[0] * unit / 2 - 11, "mixing: no parameters", 10, GREY, "center")
-    stops.append(_plus(c, stops[0] + 12 * space, x + 36 * space, middle, q[0] * unit / 2 + 30))
-    x = stops[-1] + 38 * space
-    c.bar(x - 2.5, middle - 2.5, 5, 5, INK)
-    c.say(x, middle + 20, "norm", 10, GREY, "center")
-    x = x + 22 * space
+    stops.append((_write(c, x, x + 28 * space, middle, road, BLUE), road))
+    x = stops[-1][0] + 34 * space
+    x = _read(c, x, x + 28 * space, middle, road, ORANGE)
     _matrix(c, x, middle - gate[0] * unit / 2 - 1, gate, unit, ORANGE, "gate")
     x = _matrix(c, x, middle + up[0] * unit / 2 + 1, up, unit, ORANGE, "up")
     c.say(x, middle + up[0] * unit + 18, "silu(gate) × up: no parameters", 10, GREY, "right")
-    stops.append(x + 15 * space)
+    stops.append((x + 15 * space, middle))
+    c.line(x, middle, x + 32 * space, middle, tint(ORANGE, 0.35), 2.5)
     x = _matrix(c, x + 32 * space, middle, down, unit, ORANGE, "down")
-    stops.append(_plus(c, stops[2] + 20 * space, x + 18 * space, middle, down[0] * unit / 2 + 18))
+    stops.append((_write(c, x, x + 18 * space, middle, road, ORANGE), road))
     words = ("batch seq hidden", "batch head seq dim", "batch seq hidden", "batch seq inner", "batch seq hidden")
-    for stop, axes in zip(stops, words):
-        c.line(stop, middle + 16, stop, 686, tint(GREY, 0.5), 1, (2, 2.4))
+    for (x, y), axes in zip(stops, words):
+        c.line(x, y + 14, x, road + 20, tint(GREY, 0.5), 1, (2, 2.4))
         for i, axis in enumerate(axes.split()):
-            c.say(min(stop, 968), 702 + 15 * i, axis, 10, dark(MAUVE), "center", mono=True)
+            c.say(min(x, 968), road + 31 + 13 * i, axis, 10, dark(MAUVE), "center", mono=True)
     return unit**2 * per
+
+
+def _read(c, x, into, middle, road, hue):
+    """The thread by which a part reads the road, through a norm; returns where it arrives."""
+    c.curve([x, x, into], [road, middle, middle], tint(hue, 0.35), 2.5)
+    c.bar(x - 3, road - 35, 6, 6, INK)
+    c.say(x + 9, road - 28, "norm", 10, GREY)
+    return into
+
+
+def _write(c, out, x, middle, road, hue):
+    """The rope by which a part adds to the road; returns its place."""
+    c.curve([out, x, x], [middle, middle, road], tint(hue, 0.35), 6)
+    c.ring(x, road, 10, INK, 1.8)
+    c.line(x - 6, road, x + 6, road, INK, 1.8)
+    c.line(x, road - 6, x, road + 6, INK, 1.8)
+    return x
 
 
 def _matrix(c, left, middle, shape, unit, hue, name):
@@ -172,15 +188,6 @@ def _matrix(c, left, middle, shape, unit, hue, name):
     if fits:
         c.say(left + wide / 2, middle + 11, said, 10, WHITE, "center", "center_baseline")
     return left + wide
-
-
-def _plus(c, start, end, middle, high):
-    """The way round a part that ends in a plus on the stream; returns its place."""
-    c.curve([start, start, end, end], [middle, middle - high, middle - high, middle], tint(MAUVE, 0.55), 6)
-    c.ring(end, middle, 10, INK, 1.8)
-    c.line(end - 6, middle, end + 6, middle, INK, 1.8)
-    c.line(end, middle - 6, end, middle + 6, INK, 1.8)
-    return end
 
 
 def _shares(c, counts, top=802):
