@@ -28,7 +28,7 @@ def model_area(models, opened=12):
     per = _overview(c, count, opened)
     zoom = _layer(c, matrices, per)
     c.subtitle.set_text(f"Area = parameters (a pixel above = {per:,.{int(per < 10)}f}). Layer {opened} opened below, "
-                        f"{zoom:.0f} × larger; each matrix in high, out wide (nn.Linear stores it turned).")
+                        f"{zoom:.0f} × larger; each matrix: in high, out wide.")
     _shares(c, counts)
     shares = "; ".join(f"{name}: {each['total']:,} parameters, " + ", ".join(
         f"{part} {each[part] / each['total']:.0%}" for part in PARTS if each[part]) for name, each in counts.items())
@@ -138,7 +138,7 @@ def _layer(c, matrices, per, middle=526, road=688):
     x = first
     for name, matrix in zip("qkv", (q, k, v)):
         x = _matrix(c, x, middle, matrix, unit, BLUE, name) + 3
-    c.say(first, middle + q[0] * unit / 2 + 17, f"k, v: {k[0]} × {k[1]} each", 10, GREY)
+    c.say(26 + 30 * space + 10, middle + q[0] * unit / 2 + 17, f"k, v: {k[0]} × {k[1]} each", 10, GREY)
     stops.append((x - 3 + 19 * space, middle))
     c.line(x - 3, middle, x - 3 + 38 * space, middle, tint(BLUE, 0.35), 2.5)
     x = _matrix(c, x - 3 + 38 * space, middle, o, unit, BLUE, "o")
