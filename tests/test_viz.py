@@ -88,6 +88,16 @@ def some_slow(speeds):
     return torch.where(torch.arange(len(speeds)) > 17, speeds / 8, speeds)
 
 
+def eased(speeds, kept):
+    """Speeds of which the first are kept, those after 18 slowed by 8, and those between by less."""
+    slower = (torch.arange(len(speeds)) - kept + 1).clamp(0) / (19 - kept)
+    return speeds / 8 ** slower.clamp(max=1)
+
+
+WRITTEN = {0: ["\ufffdN\x03 implem\nent.__typecal"], 25: [" Thestr implement:cal. withysoable by neII a with"],
+           150: [" The *i* is used as a slice the", " by the foo"], 880: [" compiledution ordering with the following"]}
+
+
 def normed(x, gain=(1.5, 0.5)):
     x = torch.tensor(x).float()
     unit = x / x.square().mean(-1, keepdim=True).sqrt()
@@ -168,6 +178,8 @@ FIGURES = {
     "dials, far": lambda: viz.dials(inv_freq(theta=5e6), positions=(0, 1, 10, 100, 1000, 10000)),
     "wavelengths": lambda: viz.wavelengths(inv_freq(theta=5e5), {
         "linear, by 8": inv_freq(theta=5e5) / 8, "llama3, by 8": some_slow(inv_freq(theta=5e5))}),
+    "wavelengths, eased": lambda: viz.wavelengths(inv_freq(theta=5e5), {
+        "llama3": eased(inv_freq(theta=5e5), 15), "yarn": eased(inv_freq(theta=5e5), 10)}),
     "wavelengths, base": lambda: viz.wavelengths(inv_freq(), {"base × 50": inv_freq(theta=5e5)}, 2048, 4),
     "two_hands": lambda: viz.two_hands(inv_freq()),
     "two_hands, few": lambda: viz.two_hands(inv_freq(dim=10), apart=((3, 0), (1000, 997), (5, 2)), pairs=3),
@@ -248,6 +260,10 @@ FIGURES = {
     "stream_growth, shrinks": lambda: viz.stream_growth({"× 0.5": 0.5 ** torch.arange(4)}, {"× 0.5": torch.ones(4)}),
     "riddle": lambda: viz.riddle(2), "riddle, answered": lambda: viz.riddle(0, "seq (head dim) -> head seq dim"),
     "map_of_lessons": lambda: viz.map_of_lessons(LLAMA),
+    "learning_curve": lambda: viz.learning_curve(
+        [0, 12, 25, 50, 80, 150, 330, 600, 880], [3.85, 3.4, 3.31, 2.9, 2.65, 2.45, 2.2, 1.97, 1.82],
+        {"xz alone": 2.6, "xz after the textbook": 2.02}, WRITTEN, set("the is used as a by with for i".split()),
+        "The for statement"),
     "you_are_here": lambda: viz.you_are_here("05"),
     "you_are_here, whole": lambda: viz.you_are_here("08"),
     "map_of_lessons, small": lambda: viz.map_of_lessons(

@@ -553,6 +553,9 @@ def _strangers(c, x, angles, errors):
 # --------------------------- Figures of the wavelengths: another base, scaling, and what lies beyond the trained length
 
 
+WAYS = {"linear": BLUE, "llama3": GREEN, "yarn": PURPLE}  # a way of scaling has one hue in all lessons
+
+
 def wavelengths(inv_freq, scaled, trained=8192, factor=8):
     """What each way of scaling does to every hand: threads from its tokens per turn before to those after.
 
@@ -566,18 +569,23 @@ def wavelengths(inv_freq, scaled, trained=8192, factor=8):
             f"wavelengths draws 1 to 4 ways of scaling, each of inv_freq's {len(before)} hands, "
             f"got {got}: scale the inv_freq that you pass"
         )
-    late = int((TURN / before > trained).sum())
+    late, slows = (TURN / before > trained).sum(), {name: _eased(before, each, factor) for name, each in after.items()}
+    title = f"{late} of {len(before)} hands never finish a turn in training; scaling should slow those, spare the rest"
+    if len(after) == 2 and all(slows.values()):
+        (one, few), (other, more) = sorted(slows.items(), key=lambda each: each[1])
+        title = f"From full speed to 1/{factor} of it: {other} eases {more} hands across, {one} {few}"
     c = canvas(
         160 + 168 * len(after),
-        f"{late} of {len(before)} hands never finish a turn in training; scaling should slow those and spare the rest",
+        title,
         "A dot per pair, at the tokens it needs for one turn; filled: it turns at least once within the bar’s length.",
     )
     slowest = max((TURN / each).max() for each in (before, *after.values()))
     x = Scale((TURN / before[0], slowest * 1.2), (236, 970), log=True)
-    said = [
-        f"{name}: {_scaling_panel(c, x, 120 + 168 * row, name, before, each, trained, factor, _hue(row + 1))}"
-        for row, (name, each) in enumerate(after.items())
-    ]
+    said = []
+    for row, (name, each) in enumerate(after.items()):
+        hue = WAYS.get(name.split(",")[0], _hue(row + 1))
+        told = _scaling_panel(c, x, 120 + 168 * row, name, before, each, trained, factor, hue)
+        said.append(f"{name}: {told}")
     ticks = 10.0 ** np.arange(1, np.floor(np.log10(slowest)) + 1)
     labels = [f"{tick / 1e6:g} million" if tick >= 1e6 else f"{tick:,.0f}" for tick in ticks]
     c.axis(x, c.height - 46, ticks, labels)
@@ -586,6 +594,12 @@ def wavelengths(inv_freq, scaled, trained=8192, factor=8):
         f"Tokens that {len(before)} hands need for one turn, before and after scaling from "
         f"{trained:,} to {trained * factor:,} tokens: {'; '.join(said)}."
     )
+
+
+def _eased(before, after, factor):
+    """How many hands slow by less than the factor and more than nothing; 0 where none keeps its speed."""
+    ratio = before / after
+    return int(((ratio >= 1.001) & (ratio < 0.999 * factor)).sum()) if (ratio < 1.001).any() else 0
 
 
 def _scaling_panel(c, x, y, name, before, after, trained, factor, hue):

@@ -5,15 +5,18 @@ import textwrap
 
 import numpy as np
 
-from ..kit.canvas import BLUE, GREY, INK, RED, Scale, canvas, dark, numbers, printable, tint
+from ..kit.canvas import BLUE, GREY, INK, RED, WHITE, Scale, canvas, dark, numbers, printable, tint
+
+EARLY = 5  # steps that are added before the logarithm, so that the first ones have room
 
 
 def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):
     """Bits per byte of unseen text against the step, with what else compresses it, and samples hung from the curve.
 
     `steps` and `bits` are two lists of equal length, `rivals` maps a name to its bits per byte, `samples` maps some
-    of the steps to what the model wrote there after `prompt`; with `words`, a set, other words are underlined red.
-    Raises ValueError where the lists differ in length, a sample's step is not in `steps`, or there are over four.
+    of the steps to what the model wrote there after `prompt`, each a list of texts: the first is shown, and with
+    `words`, a set, the share of words among all of them is said and other words are underlined red. Raises ValueError
+    where the lists differ in length, a sample's step is not in `steps`, or there are over four.
     """
     steps, bits = numbers(steps), numbers(bits)
     if steps.shape != bits.shape or steps.ndim != 1 or not set(samples) <= set(steps.tolist()):
@@ -25,33 +28,46 @@ def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):
     title = f"From {bits[0]:.2f} to {bits[-1]:.2f} bits per byte of text it has never seen"
     if best:
         title = f"By step {passed[best]:,.0f} the model squeezes unseen text harder than {best} does"
-    c = canvas(610, title, "Bits per byte on held-out text, log steps; beneath: what it writes "
+    c = canvas(636, title, "Bits per byte on held-out text, log steps; beneath: what it writes "
                + ("(underlined: no such word)." if words is not None else "at those steps."))
-    x = Scale((1, steps[-1] + 1), (92, 800), log=True)
+    x = Scale((EARLY, steps[-1] + EARLY), (92, 748), log=True)
     y = Scale((max(bits.max(), *rivals.values()) + 0.1, min(bits.min(), *rivals.values()) - 0.1), (100, 385))
-    for level in rivals.values():
-        c.line(92, y(level), 976, y(level), tint(GREY, 0.6), 1, dash=(5, 3))
-    tops = _columns(x(np.array([*samples]) + 1), 976)
-    for (step, text), left in zip(samples.items(), tops):
-        at = int(np.flatnonzero(steps == step)[0])
-        c.rope(x(step + 1), y(bits[at]), left, 418, 1.3, tint(BLUE, 0.45))
-        c.line(left, 418, left, 596, tint(BLUE, 0.45), 1.3)
-        _sample(c, left + 10, f"{step:,.0f}", bits[at], text, words, prompt)
+    c.say(84, y(bits[0]), f"{bits[0]:.2f}", color=dark(BLUE), ha="right", va="center_baseline")
     for name, level in rivals.items():
-        c.say(150, y(level) - 6, f"{level:.2f}  {name}", color=GREY, halo="white")
-    c.curve(x(steps + 1), y(bits), BLUE, 4, cap="round")
+        c.line(92, y(level), 976, y(level), tint(GREY, 0.6), 1, dash=(5, 3))
+        c.say(84, y(level), f"{level:.2f}", color=GREY, ha="right", va="center_baseline")
+        c.say(976, y(level) - 6, name, color=GREY, ha="right")
+    lefts = _columns(x(np.array([*samples]) + EARLY), 976)
+    for (step, texts), left, right in zip(samples.items(), lefts, [*lefts[1:], 976]):
+        at = int(np.flatnonzero(steps == step)[0])
+        c.rope(x(step + EARLY), y(bits[at]), left, 440, 1.3, tint(BLUE, 0.45))
+        c.line(left, 440, left, 622, tint(BLUE, 0.45), 1.3)
+        _sample(c, left + 10, right - left - 20, f"{step:,.0f}", bits[at], texts, words, prompt)
+    c.curve(x(steps + EARLY), y(bits), BLUE, 4, cap="round")
     for name, at in passed.items():
         if at is not None:
-            c.ring(x(at + 1), y(rivals[name]), 3.5, BLUE, 1.5, BLUE)
-            c.say(x(at + 1) - 8, y(rivals[name]) + 17, f"passed at {at:,.0f}", 9.5, dark(BLUE), ha="right")
+            c.ring(x(at + EARLY), y(rivals[name]), 3.5, BLUE, 1.5, BLUE)
+            told = f"passed at {at:,.0f}"
+            c.say(x(at + EARLY) - 8, y(rivals[name]) + 17, told, 9.5, dark(BLUE), ha="right", halo=WHITE)
     for step in samples:
-        c.ring(x(step + 1), y(bits[int(np.flatnonzero(steps == step)[0])]), 6, BLUE, 2.2)
-    c.say(x(steps[-1] + 1) + 14, y(bits[-1]) + 5, f"{bits[-1]:.2f}", 12, dark(BLUE), weight="bold")
+        c.ring(x(step + EARLY), y(bits[int(np.flatnonzero(steps == step)[0])]), 6, BLUE, 2.2)
+    c.say(x(steps[-1] + EARLY) + 14, y(bits[-1]) + 5, f"{bits[-1]:.2f}", 12, dark(BLUE), weight="bold")
+    axis = [tick for tick in (0, 10, 30, 100, 300, 1000, 3000, 10000) if tick <= steps[-1]]
+    c.bar(82, 414, 20, 22, WHITE)
+    c.axis(x, 412, [tick + EARLY for tick in axis], [f"{tick:,}" for tick in axis])
+    c.say(766, 430, "step", color=GREY)
     beaten = [name for name, at in passed.items() if at is not None]
     return c.done(
         f"Held-out bits per byte fall from {bits[0]:.2f} at step 0 to {bits[-1]:.2f} at step {steps[-1]:,.0f}"
-        + (f", passing {', '.join(beaten)}" if beaten else "") + f"; {len(samples)} samples hang from the curve."
+        + (f", passing {', '.join(beaten)}" if beaten else "")
+        + "; it writes " + ", ".join(f"at step {step:,} “{_short(texts[0])}”" for step, texts in samples.items()) + "."
     )
+
+
+def _short(text, count=30):
+    """The first letters of a sample, for its description."""
+    text = " ".join(printable(word) for word in text.split())
+    return text[:count] + "…" * (len(text) > count)
 
 
 def _passed(steps, bits, level):
@@ -64,24 +80,26 @@ def _passed(steps, bits, level):
     return float(np.round(steps[i] + share * (steps[i + 1] - steps[i])))
 
 
-def _columns(xs, right, width=235):
-    """Where the samples hang: as near beneath their points as columns of equal width allow."""
+def _columns(xs, right, width=200):
+    """Where the samples hang: plumb beneath their points, or as near as columns of that width allow."""
     lefts = np.minimum(xs, right - width * np.arange(len(xs), 0, -1))
     for i in range(1, len(lefts)):
         lefts[i] = max(lefts[i], lefts[i - 1] + width)
     return np.maximum(lefts, 26)
 
 
-def _sample(c, left, step, bits, text, words, prompt):
-    """One sample: its step, its score, and seven lines of what was written, unknown words underlined."""
+def _sample(c, left, wide, step, bits, texts, words, prompt):
+    """What was written at a step: its score, the share of words, and the first text, unknown words underlined."""
+    text = texts[0]
     shown = " ".join(printable(word) for word in (prompt + text).split())
-    real = [word for word in _words(text) if words is None or word.lower() in words]
-    share = f"  {len(real) / max(1, len(_words(text))):.0%} words" if words is not None else ""
-    c.run(left, 440, [(f"step {step}  ", INK, "bold"), (f"{bits:.2f}", dark(BLUE), "bold"), (share, GREY)], 10)
+    every = [word for each in texts for word in _words(each)]
+    real = [word for word in every if words is None or word.lower() in words]
+    share = f"  {len(real) / max(1, len(every)):.0%} words" if words is not None else ""
+    c.run(left, 466, [(f"step {step}  ", INK, "bold"), (f"{bits:.2f}", dark(BLUE), "bold"), (share, GREY)], 10)
     em = c.measure("m" * 20, 8.6, mono=True) / 20
     written = 0
-    for row, line in enumerate(textwrap.wrap(shown, int(216 / em), max_lines=7, placeholder=" …")):
-        y, column = 464 + row * 20, 0
+    for row, line in enumerate(textwrap.wrap(shown, int(min(wide, 230) / em), max_lines=7, placeholder=" …")):
+        y, column = 490 + row * 20, 0
         for word in line.split(" "):
             known = words is None or written < len(prompt) or all(part.lower() in words for part in _words(word))
             x = left + column * em
