@@ -6,10 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from einops import einsum, rearrange
+from torch import Tensor, nn
 
 from ...rotary import LlamaRotaryEmbedding, rotary_frequencies, rotate, slow_the_slow_hands
-from ..course.exercise import Exercise, chosen, first_fault, said, same_tensor, typed_number
+from ..course.exercise import Exercise, chosen, first_fault, own, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import built, normal, reached, tells_gradient
@@ -21,6 +22,7 @@ YARN = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 
 LLAMA3 = YARN | {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 SPEEDS, SCALED, ANGLES = "theta^(−2i/dim), the speeds", "the scaled speeds", "position · speed, the angles"
 GROWN = "cos · the attention factor"
+CROSSED = "−second, first"
 FIRST, SECOND, TURNED = "first · cos − second · sin", "second · cos + first · sin", "the turned halves, joined"
 
 
@@ -123,7 +125,7 @@ def _turned(x, rotation, cos_name, sin_name):
         # Who turns the whole vector at once passes through these.
         Step("cos, for both halves", torch.cat([cos, cos], -1), (cos_name,), waypoint=True),
         Step("sin, for both halves", torch.cat([sin, sin], -1), (sin_name,), waypoint=True),
-        Step("−second, first", torch.cat([-second, first], -1), ("first", "second"), waypoint=True),
+        Step(CROSSED, torch.cat([-second, first], -1), ("first", "second"), waypoint=True),
         Step(FIRST, first * cos - second * sin, ("first · cos", "second · sin"), inside="neg", axes=axes),
         Step(SECOND, second * cos + first * sin, ("second · cos", "first · sin"), inside="neg", axes=axes),
         Step(
@@ -136,6 +138,110 @@ def _turned(x, rotation, cos_name, sin_name):
 
 
 component.part(rotate, adapt_function, ROTATE, steps_of_a_turn)
+
+
+# ---------------------------------------------------------------------------------- the lesson's own: a turn by speeds
+# A subject is called as turn(x, speeds), with x (seq, dim) and speeds (dim/2).
+
+
+def turn_hands(x, speeds):
+    """Every vector of x (seq, dim), turned to its position 0, 1, 2 …"""
+    angles = einsum(torch.arange(len(x)).float(), speeds, "seq, pair -> seq pair")
+    cos, sin = angles.cos(), angles.sin()
+    up, right = rearrange(x, "seq (two pair) -> two seq pair", two=2)
+    turned = [up * cos - right * sin, right * cos + up * sin]
+    return rearrange(turned, "two seq pair -> seq (two pair)")
+
+
+HANDS = Cases()
+
+
+@HANDS("position 0 leaves the vector as it is", "dim", degenerate=True)
+def first_token(turn):
+    return turn(normal(40, 5, 14), normal(41, 7).abs())[0]
+
+
+@HANDS("lengths stay as they are", "seq", tell=_tells_length)
+def lengths_of_hands(turn):
+    return _lengths(turn(normal(42, 5, 14), normal(43, 7).abs()))
+
+
+@HANDS("one hand of 0.4 radians a token", "seq dim")
+def one_hand(turn):
+    return turn(normal(44, 6, 2), torch.tensor([0.4]))
+
+
+@HANDS("every hand has its own speed", "seq dim")
+def own_speeds(turn):
+    return turn(normal(45, 5, 14), torch.tensor([1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05]))
+
+
+@HANDS("331 tokens", "seq dim", tolerance=5e-4)
+def long_line(turn):
+    return turn(normal(46, 331, 26), rotary_frequencies(26)[0])
+
+
+@HANDS("gradients reach x", "seq dim", tell=tells_gradient)
+def gradients_of_hands(turn):
+    x = normal(47, 5, 14).requires_grad_()
+    return reached((turn(x, rotary_frequencies(14)[0]) * normal(48, 5, 14)).sum(), x=x)
+
+
+def steps_of_hands(x, speeds):
+    """From position · speed to x turned by it."""
+    positions = torch.arange(len(x)).float()
+    angles = positions[:, None] * speeds
+    way = [
+        Step("the positions", positions, (), waypoint=True),
+        Step(ANGLES, angles, (), axes="seq pair"),
+        Step("cos", angles.cos(), (ANGLES,), inside="polar", axes="seq pair"),
+        Step("sin", angles.sin(), (ANGLES,), inside="polar", axes="seq pair"),
+    ]
+    return way + _turned(x, (angles.cos(), angles.sin()), "cos", "sin")
+
+
+component.part(turn_hands, adapt_function, HANDS, steps_of_hands)
+
+
+# ------------------------------------------------------------------------------ the lesson's own: a quarter turn of all
+
+
+def halves_turned(x):
+    """Every hand of x (…, dim) a quarter turn on; Hugging Face calls it rotate_half."""
+    up, right = rearrange(x, "... (two pair) -> two ... pair", two=2)
+    return rearrange([-right, up], "two ... pair -> ... (two pair)")
+
+
+QUARTER = Cases()
+
+
+@QUARTER("one hand: (up, right) becomes (−right, up)", "dim")
+def one_quarter(quarter):
+    return quarter(torch.tensor([3.0, 5]))
+
+
+@QUARTER("every hand of (seq, dim)", "seq dim")
+def every_quarter(quarter):
+    return quarter(torch.arange(1.0, 71).reshape(5, 14))
+
+
+@QUARTER("x may have more axes, or fewer")
+def any_quarter(quarter):
+    return quarter(normal(50, 14)), quarter(normal(51, 2, 3, 5, 14))
+
+
+def steps_of_a_quarter(x):
+    """The two halves, and the two once they have changed places."""
+    first, second = x.chunk(2, dim=-1)
+    axes = {1: "dim", 2: "seq dim", 4: "batch head seq dim"}[x.ndim]
+    return [
+        Step("first", first, (), waypoint=True),
+        Step("second", second, (), waypoint=True),
+        Step(CROSSED, torch.cat([-second, first], -1), ("first", "second"), axes=axes),
+    ]
+
+
+component.part(halves_turned, adapt_function, QUARTER, steps_of_a_quarter)
 
 
 # -------------------------------------------------------------------------------------------------------- frequencies
@@ -425,6 +531,29 @@ def steps_of_module(x, positions=None, to=None, theta=10000.0, scaling=None):
 component.part(LlamaRotaryEmbedding, adapt_class, MODULE, steps_of_module)
 
 
+# --------------------------------------------------------------------------------- the lesson's own: the module, bare
+# A subject is called as rotary(x, theta=…), as above.
+
+
+class BareRotary(nn.Module):
+    """Turns vectors (…, seq, dim), whose tokens stand at 0, 1, 2 …; the shape stays."""
+
+    def __init__(self, dim, theta=10000.0):
+        super().__init__()
+        self.speeds = torch.tensor([theta ** (-2 * i / dim) for i in range(dim // 2)])
+
+    def forward(self, x):
+        angles = einsum(torch.arange(x.shape[-2]).float(), self.speeds, "seq, pair -> seq pair")
+        return rotate(x, (angles.cos(), angles.sin()))
+
+
+ASKED = ("position_zero", "lengths_of_tokens", "fastest", "every_hand", "heads", "long_text", "theta_used",
+         "gradients_of_module")  # fmt: skip
+BARE = Cases(case for case in MODULE if case.run.__name__ in ASKED)
+
+component.part(BareRotary, adapt_class, BARE, steps_of_module)
+
+
 # ---------------------------------------------------------------------------------------------------- what goes wrong
 
 UNSEEN = "None that the loss shows. Published weights give gibberish after the first token."
@@ -435,6 +564,10 @@ READ, WRITTEN = "... (two pair) -> two ... pair", "two ... pair -> ... (two pair
 TURN, JOIN = "turned = [first * cos - second * sin, second * cos + first * sin]", f'rearrange(turned, "{WRITTEN}")'
 
 # fmt: off
+WAY, POSITIONS = 'einsum(torch.arange(len(x)).float(), speeds, "seq, pair -> seq pair")', "torch.arange(len(x)).float()"
+BARE_WAY = WAY.replace("len(x)", "x.shape[-2]").replace("speeds", "self.speeds")
+HANDS_READ, HANDS_WRITTEN = "seq (two pair) -> two seq pair", "two seq pair -> seq (two pair)"
+
 bug("interleaved", "rotate", {READ: "... (pair two) -> two ... pair", WRITTEN: "two ... pair -> ... (pair two)"},
     step=FIRST,
     symptom="Position 0 is right, then the error grows; published weights start well and end in gibberish. "
@@ -474,6 +607,41 @@ bug("first_half_overwritten", "rotate",
     {"turned = [first * cos - second * sin,": "first = first * cos - second * sin\n    turned = [first,"},
     step=SECOND, symptom="The loss is a little worse: half of every vector is only stretched.",
     says="The second half uses the first one after that was overwritten. Keep both as they were, then turn.")
+bug("reads_halves_writes_neighbours", "rotate", {WRITTEN: "two ... pair -> ... (pair two)"}, step=TURNED,
+    symptom=UNSEEN,
+    says="You read halves and write them back as neighbours (2i, 2i + 1): the numbers change places even at "
+    "position 0. Use `(two pair)` for both.")
+bug("joined_in_wrong_order", "rotate",
+    {TURN: "turned = [second * cos + first * sin, first * cos - second * sin]"}, step=TURNED, symptom=UNSEEN,
+    says="Both halves are turned rightly and joined in the wrong order: the first half comes first, also at the end.")
+for name, *edits in (
+    ("interleaved", {HANDS_READ: "seq (pair two) -> two seq pair", HANDS_WRITTEN: "two seq pair -> seq (pair two)"}),
+    ("reads_neighbours_writes_halves", {HANDS_READ: "seq (pair two) -> two seq pair"}),
+    ("reads_halves_writes_neighbours", {HANDS_WRITTEN: "two seq pair -> seq (pair two)"}),
+    ("lost_minus", {"cos - right": "cos + right"}),
+    ("two_minuses", {"cos + up": "cos - up"}),
+    ("backwards", {"cos - right": "cos + right", "cos + up": "cos - up"}, {"einsum(": "-einsum("}),
+    ("cos_and_sin_swapped", {"cos, sin =": "sin, cos ="}),
+    ("first_half_overwritten", {"turned = [up * cos - right * sin,": "up = up * cos - right * sin\n    turned = [up,"}),
+    ("joined_in_wrong_order", {"up * cos - right * sin, right * cos + up * sin":
+                               "right * cos + up * sin, up * cos - right * sin"}),
+):
+    also(name, "turn_hands", *edits)
+bug("quarter_back", "halves_turned", {"[-right, up]": "[right, -up]"}, step=CROSSED, symptom=SILENT,
+    says="The minus stands with the wrong half: you go a quarter turn back. (up, right) becomes (−right, up).")
+bug("quarter_without_minus", "halves_turned", {"[-right, up]": "[right, up]"}, step=CROSSED, symptom=WORSE,
+    says="The halves change places and no sign does: that is a mirror, not a turn. What was right comes up as −right.")
+bug("quarter_not_crossed", "halves_turned", {"[-right, up]": "[-up, right]"}, step=CROSSED, symptom=WORSE,
+    says="The halves stay where they are. A quarter turn makes height of width: (up, right) becomes (−right, up).")
+bug("half_turn", "halves_turned", {"[-right, up]": "[-right, -up]"}, step=CROSSED, symptom=WORSE,
+    says="There is one minus too many: (up, right) becomes (−right, up), and a hand at twelve moves on to three.")
+bug("quarter_of_neighbours", "halves_turned",
+    {READ: "... (pair two) -> two ... pair", WRITTEN: "two ... pair -> ... (pair two)"}, step=CROSSED, symptom=UNSEEN,
+    says="Your hands are neighbours, (2i, 2i + 1). Here number i goes with number i + dim/2: `(two pair)`.")
+bug("quarter_reads_neighbours", "halves_turned", {READ: "... (pair two) -> two ... pair"}, step=CROSSED, symptom=UNSEEN,
+    says="You read neighbours (2i, 2i + 1) and write them back as halves. Use `(two pair)` for both.")
+bug("quarter_writes_neighbours", "halves_turned", {WRITTEN: "two ... pair -> ... (pair two)"}, step=CROSSED,
+    symptom=UNSEEN, says="You read halves and write them back as neighbours (2i, 2i + 1). Use `(two pair)` for both.")
 bug("exponent_i_over_dim", "tokens_per_radian", {"arange(0, dim, 2,": "arange(dim // 2,"},
     step=SPEEDS, symptom=SILENT,
     says="The exponent is i/dim, half of what it should be: inv_freq[1] is theta^(−2/dim). "
@@ -488,6 +656,15 @@ bug("exponent_positive", "rotary_frequencies", {"1.0 / tokens_per_radian": "toke
 bug("theta_hard_coded", "tokens_per_radian", {"theta ** (": "10000.0 ** ("}, step=SPEEDS,
     symptom="None with the usual base. Llama 3 (theta = 500,000) is right at position 0 and worse with every token.",
     says="theta is not used: a base of 10,000 stands in its place. Use the theta you were given.")
+for name, *edits in (
+    ("exponent_i_over_dim", {"-2 * i": "-i"}),
+    ("counted_from_one", {"range(dim // 2)": "range(1, dim // 2 + 1)"}),
+    ("exponent_positive", {"-2 * i": "2 * i"}),
+    ("theta_hard_coded", {"[theta ** (": "[10000.0 ** ("}),
+    ("cos_and_sin_swapped", {"(angles.cos(), angles.sin())": "(angles.sin(), angles.cos())"}),
+    ("backwards", {"-> seq pair\")": "-> seq pair\") * -1"}),
+):
+    also(name, "BareRotary", *edits)
 bug("scaling_unused", "rotary_frequencies", {"check_scaling(scaling)": "check_scaling(None)"},
     step=SCALED, symptom="None in short prompts. In long ones Llama 3.1 and later lose the thread.",
     says="The scaling is read but never used: with a linear factor of 4 every hand must turn 4 times slower.")
@@ -528,6 +705,32 @@ bug("starts_at_one", "LlamaRotaryEmbedding", {"arange(x.shape[-2], ": "arange(1,
     step=ANGLES,
     symptom="None: scores know distance only. With a cache, old and new tokens may be counted differently.",
     says="You count from 1. It is harmless for scores, but position 0 is the first token's, and must turn nothing.")
+also("never_turned", "BareRotary",
+    {f"angles = {BARE_WAY}\n": "", "return rotate(x, (angles.cos(), angles.sin()))": "return x"})
+also("starts_at_one", "BareRotary", {"arange(x.shape[-2])": "arange(1, x.shape[-2] + 1)"})
+also("starts_at_one", "turn_hands", {"arange(len(x))": "arange(1, len(x) + 1)"})
+bug("divided_by_speed", "turn_hands", {WAY: f"{POSITIONS}[:, None] / speeds"}, step=ANGLES,
+    symptom="The loss is worse: the slow hands whirl round within one token.",
+    says="You divide the position by the speed. A speed is radians a token: the angle is position times speed.")
+bug("speed_added", "turn_hands", {WAY: f"{POSITIONS}[:, None] + speeds"}, step=ANGLES,
+    symptom="The same as one fast hand: all hands turn one radian a token.",
+    says="You add position and speed, so that all hands turn alike. The angle is position times speed.")
+bug("position_unused", "turn_hands", {"torch.arange(len(x)).float()": "torch.ones(len(x))"}, step=ANGLES,
+    symptom="The loss is that of a model without positions.",
+    says="Every token is turned by the same angle, the speed itself. The angle is position times speed.")
+bug("one_speed", "turn_hands", {"speeds, \"seq": "speeds[0].expand(len(speeds)), \"seq"}, step=ANGLES,
+    symptom="The same as a clock with one hand: far tokens look near.",
+    says="All your hands turn at the speed of the first. Hand i has the speed i.")
+for name, edits in (
+    ("divided_by_speed", {BARE_WAY: f"{POSITIONS.replace('len(x)', 'x.shape[-2]')}[:, None] / self.speeds"}),
+    ("speed_added", {BARE_WAY: f"{POSITIONS.replace('len(x)', 'x.shape[-2]')}[:, None] + self.speeds"}),
+    ("position_unused", {"torch.arange(x.shape[-2]).float()": "torch.ones(x.shape[-2])"}),
+    ("one_speed", {"self.speeds, \"seq": "self.speeds[0].expand(len(self.speeds)), \"seq"}),
+):
+    also(name, "BareRotary", edits)
+bug("counts_rows", "BareRotary", {"x.shape[-2]": "len(x)"}, step=ANGLES,
+    symptom="An error in every batch whose rows are not as many as its tokens.",
+    says="You count along the first axis, which is the batch. Tokens stand on the axis before the last: x.shape[-2].")
 bug("counts_heads", "LlamaRotaryEmbedding", {"if positions is None:": "if x.ndim == 4:\n            "
      "return rotate(x.transpose(1, 2), self.angles(torch.arange(x.shape[1]))).transpose(1, 2)\n"
      "        if positions is None:"},
@@ -553,6 +756,8 @@ DEGREES = {"* self.inv_freq.to(": "* torch.deg2rad(self.inv_freq).to("}
 NO_FACTOR = {f"angles.cos(){FACTOR}, angles.sin(){FACTOR}": "angles.cos(), angles.sin()"}
 bug("in_degrees", "LlamaRotaryEmbedding", DEGREES, DEGREES | NO_FACTOR, step=ANGLES, symptom=UNSEEN,
     says="Angles are taken in degrees: the fastest hand must turn by one radian a token, not by 1/57 of it.")
+also("in_degrees", "turn_hands", {"speeds, \"seq": "torch.deg2rad(speeds), \"seq"})
+also("in_degrees", "BareRotary", {"self.speeds, \"seq": "torch.deg2rad(self.speeds), \"seq"})
 bug("attention_factor_unused", "LlamaRotaryEmbedding", NO_FACTOR,
     step=GROWN, symptom="None in most models. With yarn the scores of long texts are less sharp than in training.",
     says="cos and sin come without the attention factor, which yarn asks for: multiply both by it. Elsewhere it is 1.")
@@ -731,11 +936,42 @@ def seeded_stretched_base(seed: int) -> dict:
 
 component.exercises = (
     Exercise(
-        name="rotate", kind="implement", difficulty=3, importance=5, minutes=15,
+        **own(turn_hands, "Turn every vector of x to its position, all hands at once."),
+        text="The loop above, without a loop. Write `turn_hands(x, speeds)`: vector n of x (seq, dim) stands at "
+        "position n, and its hand i turns by n · speeds[i]. Hand i is the numbers i and i + dim/2.",
+        difficulty=2, importance=5, minutes=10,
+        hints=(
+            "The loop knows one angle, one up and one right at a time. Which shape has each of the three when there "
+            "are all positions and all hands at once?",
+            "*My sizes do not match*: angles need both axes, (seq, pair), so every position must meet every speed. "
+            "*Only position 0 is right*: compare your two new halves with `turn`, sign by sign; and is number 0 "
+            "paired with number 1, or with the first of the second half?",
+            "angles = positions × speeds, (seq, pair) → their cosines and sines → up and right = the halves of x, "
+            "each (seq, pair) → new up and new right, as `turn` makes them → join them, all of up first.",
+        ),
+        answers={"turn_hands": component.parts["turn_hands"]},
+        why="That is a whole rotary embedding. What follows gives it more axes, and a place to keep the speeds.",
+    ),
+    Exercise(
+        **own(halves_turned, "Turn every hand of x by a quarter."),
+        text="Write `halves_turned(x)`, for x with any axes before the last: every hand (up, right) becomes "
+        "(−right, up). Hand i is the numbers i and i + dim/2.",
+        difficulty=1, importance=3, minutes=4,
+        hints=(
+            "Nothing is computed but a sign: the halves only change places.",
+            "*My hands go from twelve to nine*: the minus belongs to the half that comes to stand in front. *It fails "
+            "with heads*: a pattern may begin with `...`, for all axes before.",
+            "Cut x into up and right → minus right → join the two, minus right first.",
+        ),
+        answers={"halves_turned": component.parts["halves_turned"]},
+        why="Most published code turns with this function: x · cos + rotate_half(x) · sin.",
+    ),
+    Exercise(
+        name="rotate", kind="implement", difficulty=3, importance=5, minutes=12,
         task="Turn every pair (i, i + dim/2) of x by its angle.",
         hints=(
-            "`turn_hands` does it for x (seq, dim): cut x into its halves, turn them, put them together again. What "
-            "must its patterns begin with, so that x may have more axes?",
+            "Your `turn_hands` does it for x (seq, dim). What must its patterns begin with, so that x may have more "
+            "axes? And cos and sin are given now.",
             "*The size of tensor a (3) must match the size of tensor b (2)*: 3 are the heads, which x may have between "
             "batch and seq. cos and sin, (seq, pair) or (batch, seq, pair), lack that axis, so their batch is set "
             "beside x's heads. Give them an axis of length 1 for each axis that they lack there. If sizes do match "
@@ -744,6 +980,33 @@ component.exercises = (
             "cos, sin → x's dtype, with 1s for the heads → first, second = the halves → new first = first · cos − "
             "second · sin → new second = second · cos + first · sin → join, first half first.",
         ),
+    ),
+    Exercise(
+        **own(BareRotary, "Keep the speeds of dim/2 hands.", "__init__"),
+        text="The bare module, first half: keep the speeds of its dim/2 hands. Hand i turns theta^(−2i/dim) radians a "
+        "token.",
+        difficulty=1, importance=4, minutes=4,
+        hints=(
+            "The lesson made 32 speeds for 64 numbers and the base 10,000. What becomes of 64, 32 and 10,000?",
+            "*An error about assigning before `Module.__init__()`*: a module begins with `super().__init__()`. *Too "
+            "fast, all but hand 0*: look for the 2 and the minus in the exponent; the first i is 0.",
+            "first the call of `super` → a tensor of theta to the power −2i/dim, for i = 0 … dim/2 − 1, kept in self.",
+        ),
+        answers={"BareRotary": component.parts["BareRotary"]},
+        why="No weights: speeds are set, not learned.",
+    ),
+    Exercise(
+        **own(BareRotary, "Turn x, whose tokens stand at 0, 1, 2 and so on.", "forward"),
+        text="The bare module, second half: turn x, whose tokens stand at 0, 1, 2 …, by your `rotate`.",
+        difficulty=2, importance=4, minutes=6,
+        hints=(
+            "`rotate` asks for x and for (cos, sin), each (seq, pair). What are they of?",
+            "*rotation must be …*, an error of `rotate`: how many tokens there are stands on the last axis but one, "
+            "whatever comes before it. *A score knows more than the distance*: the angle is position times speed.",
+            "positions 0 … seq − 1 as floats, each times each speed: the angles → rotate x by their cosines and sines.",
+        ),
+        answers={"BareRotary": component.parts["BareRotary"]},
+        why="Of all that a model adds to it, only scaling changes a number: the rest is for speed and for files.",
     ),
     Exercise(
         name="slow_the_slow_hands", kind="implement", difficulty=4, importance=2, minutes=20,
@@ -896,8 +1159,8 @@ component.exercises = (
         starter='''def mended_rotate(x, rotation):
     """Turn every pair (i, i + dim/2) of x; rotation is (cos, sin), each (seq, dim/2). It has a mistake: mend it."""
     cos, sin = rotation
-    up, right = rearrange(x, "... (two pair) -> two ... pair", two=2)
-    return rearrange([up * cos - right * sin, right * cos - up * sin], "two ... pair -> ... (two pair)")
+    up, right = x.chunk(2, dim=-1)
+    return torch.cat([up * cos - right * sin, right * cos - up * sin], dim=-1)
 
 
 def keeps_lengths(turn) -> bool:
@@ -909,8 +1172,8 @@ def keeps_lengths(turn) -> bool:
         },
         solution='''def mended_rotate(x, rotation):
     cos, sin = rotation
-    up, right = rearrange(x, "... (two pair) -> two ... pair", two=2)
-    return rearrange([up * cos - right * sin, right * cos + up * sin], "two ... pair -> ... (two pair)")
+    up, right = x.chunk(2, dim=-1)
+    return torch.cat([up * cos - right * sin, right * cos + up * sin], dim=-1)
 
 
 def keeps_lengths(turn) -> bool:
