@@ -548,7 +548,7 @@ class BareRotary(nn.Module):
 
 
 ASKED = ("position_zero", "lengths_of_tokens", "fastest", "every_hand", "heads", "long_text", "theta_used",
-         "gradients_of_module")  # fmt: skip
+         "bfloat16_positions", "gradients_of_module")  # fmt: skip
 BARE = Cases(case for case in MODULE if case.run.__name__ in ASKED)
 
 component.part(BareRotary, adapt_class, BARE, steps_of_module)
@@ -595,7 +595,7 @@ bug("lost_minus", "rotate", {"cos - second": "cos + second"}, step=FIRST, sympto
 bug("two_minuses", "rotate", {"cos + first": "cos - first"}, step=SECOND, symptom=WORSE,
     says="There is one minus sign too many: lengths are not kept. The second half is second·cos + first·sin.")
 bug("backwards", "rotate", {"cos - second": "cos + second", "cos + first": "cos - first"},
-    step=FIRST, symptom=SILENT,
+    step=(FIRST, "sin"), symptom=SILENT,
     says="You turn by −θ: the minus sign stands in the second half instead of the first. It works from scratch and "
     "cannot load checkpoints. first·cos − second·sin, second·cos + first·sin.")
 bug("cos_and_sin_swapped", "rotate", {"cos, sin = (": "sin, cos = ("},
