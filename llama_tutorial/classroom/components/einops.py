@@ -127,16 +127,48 @@ def bug(name: str, where: str, symptom: str, *wrong, says: str):
     component.bug(name, where, *wrong, step="", symptom=symptom, says=says)
 
 
+def split_by_reshape(x, heads):
+    return x.reshape(len(x), heads, x.shape[1], -1).clone()
+
+
+def split_only(x, heads):
+    return x.unflatten(-1, (heads, -1)).clone()
+
+
+def split_words_last(x, heads):
+    return x.unflatten(-1, (heads, -1)).permute(0, 2, 3, 1).clone()
+
+
+def merged_by_reshape(x):
+    return x.reshape(len(x), x.shape[2], -1).clone()
+
+
+def merged_along_seq(x):
+    return torch.cat(x.unbind(1), dim=1)
+
+
+def moved_only(x):
+    return x.transpose(1, 2).clone()
+
+
+def merged_words_last(x):
+    return x.permute(0, 1, 3, 2).flatten(1, 2).clone()
+
+
+def summed(x):
+    return x.sum(dim=1)
+
+
 # fmt: off
 bug("dealt_out", "split_by_hand", SILENT, {COUNTING: "place * heads + head"},
     says="The numbers are dealt out in turn, one to each head, then again: `(dim head)`. A head gets neighbours.")
-bug("reshaped", "split_by_hand", LEAKS, lambda x, heads: x.reshape(len(x), heads, x.shape[1], -1).clone(),
+bug("reshaped", "split_by_hand", LEAKS, split_by_reshape,
     says="That is what `reshape` gives: the reading order, cut elsewhere. So a head holds several heads of one word, "
     "where it should hold one of every word.")
-bug("words_first", "split_by_hand", REFUSED, lambda x, heads: x.unflatten(-1, (heads, -1)).clone(),
+bug("words_first", "split_by_hand", REFUSED, split_only,
     says="Each word is cut rightly, but its heads stay inside it: (batch, seq, head, dim). Head comes before seq.")
 bug("dim_before_seq", "split_by_hand", REFUSED,
-    lambda x, heads: x.unflatten(-1, (heads, -1)).permute(0, 2, 3, 1).clone(),
+    split_words_last,
     says="The last two axes have changed places: you return (batch, head, dim, seq).")
 bug("heads_for_dim", "split_by_hand", REFUSED, {"dim = width // heads": "dim, heads = heads, width // heads"},
     says="You make heads that are `heads` numbers wide. There are `heads` of them, each width / heads numbers wide.")
@@ -163,16 +195,16 @@ bug("made_float", "split_by_hand", "Half precision or whole numbers go in, and f
 bug("interleaved", "merge_by_hand", SILENT, {COUNTING: "place * heads + head"},
     says="The heads are interleaved: one number of each, then the next: `(dim head)`. A head stays whole.")
 bug("merged_by_reshape", "merge_by_hand", LEAKS,
-    lambda x: x.reshape(len(x), x.shape[2], -1).clone(), lambda x: x.flatten(1).unflatten(1, (x.shape[2], -1)).clone(),
+    merged_by_reshape,
     says="That is what `reshape` gives: it reads head 0 of all words first, so words get one another's numbers. Each "
     "word collects its own from every head.")
-bug("heads_in_a_row", "merge_by_hand", REFUSED, lambda x: torch.cat(x.unbind(1), dim=1),
+bug("heads_in_a_row", "merge_by_hand", REFUSED, merged_along_seq,
     says="The heads are laid one behind the other along seq: `(head seq) dim`. Lay them along the last axis.")
-bug("not_merged", "merge_by_hand", REFUSED, lambda x: x.transpose(1, 2).clone(),
+bug("not_merged", "merge_by_hand", REFUSED, moved_only,
     says="Head stands behind seq now, and is still an axis of its own: (batch, seq, head, dim). Make one of the two.")
-bug("seq_last", "merge_by_hand", REFUSED, lambda x: x.permute(0, 1, 3, 2).flatten(1, 2).clone(),
+bug("seq_last", "merge_by_hand", REFUSED, merged_words_last,
     says="Seq comes last in yours, (batch, head · dim, seq). Each word is to be a row: seq before head and dim.")
-bug("heads_summed", "merge_by_hand", REFUSED, lambda x: x.sum(dim=1),
+bug("heads_summed", "merge_by_hand", REFUSED, summed,
     says="The heads are added: a word comes out as narrow as one head. Every number is kept; lay them in a row.")
 bug("merged_overlapping", "merge_by_hand", SILENT, {COUNTING: "head + place"},
     says="Heads overwrite each other: head 1 begins one number after head 0. It begins dim numbers after it.")
