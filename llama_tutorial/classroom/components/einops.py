@@ -11,7 +11,7 @@ from einops import rearrange, reduce, repeat
 
 from ..course.exercise import Exercise, chosen, first_fault, own, said, same_tensor, typed_number
 from ..judge.guard import call
-from ..judge.parts import Cases, Component
+from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import normal
 
 component = Component("einops", lesson="01_einops")
@@ -111,8 +111,17 @@ def adapt(answer):
     return lambda *given: call(answer, *given)
 
 
-component.part(split_by_hand, adapt, SPLIT)
-component.part(merge_by_hand, adapt, MERGED)
+MOVED = "each number moved to its place"
+
+
+def steps(x, *heads):
+    """All that is done on the way: every number is moved, once."""
+    made = split_by_hand(x, *heads) if heads else merge_by_hand(x)
+    return [Step(MOVED, made, (), axes="batch head seq dim" if heads else "batch seq dim", ordered=True)]
+
+
+component.part(split_by_hand, adapt, SPLIT, steps)
+component.part(merge_by_hand, adapt, MERGED, steps)
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -124,7 +133,7 @@ COUNTING = "head * dim + place"
 
 
 def bug(name: str, where: str, symptom: str, *wrong, says: str):
-    component.bug(name, where, *wrong, step="", symptom=symptom, says=says)
+    component.bug(name, where, *wrong, step=MOVED, symptom=symptom, says=says)
 
 
 def split_by_reshape(x, heads):
