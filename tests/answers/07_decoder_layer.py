@@ -1,0 +1,79 @@
+"""Answers to this lesson's exercises: right ones to transfer exercises, and wrong ones with what is said of them."""
+
+# These stand nowhere in the package.
+TRANSFER = {
+    "parallel_layer": """def parallel_layer(layer, x):
+    heard = layer.self_attn(layer.input_layernorm(x))
+    return x + heard + layer.mlp(layer.post_attention_layernorm(x))
+
+
+def deaf_mlp(kind):
+    layer = kind(LlamaConfig(hidden_size=8, num_attention_heads=2, intermediate_size=12))
+    x, read = torch.randn(1, 5, 8), []
+    layer.mlp.register_forward_pre_hook(lambda mlp, inputs: read.append(inputs[0][0, -1]))
+    layer(x)
+    x[0, 0] = -x[0, 0]
+    layer(x)
+    return torch.equal(*read)""",
+}
+
+
+def normed_by_one(layer, x):
+    for part in (layer.self_attn, layer.mlp):
+        x = x + part(layer.post_attention_layernorm(x))
+    return x
+
+
+def normed_behind(layer, x):
+    x = x + layer.input_layernorm(layer.self_attn(x))
+    return x + layer.post_attention_layernorm(layer.mlp(x))
+
+
+def one_after_the_other(layer, x):
+    x = x + layer.self_attn(layer.input_layernorm(x))
+    return x + layer.mlp(layer.post_attention_layernorm(x))
+
+
+def x_twice(layer, x):
+    return x + layer.self_attn(layer.input_layernorm(x)) + x + layer.mlp(layer.post_attention_layernorm(x))
+
+
+def through_one_norm(layer, x):
+    normed = layer.input_layernorm(x)
+    return x + layer.self_attn(normed) + layer.mlp(normed)
+
+
+def doubles_both_gains(kind):
+    import torch
+
+    layer, x = kind({"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12}), torch.randn(1, 5, 8)
+    with torch.no_grad():
+        before = layer(x)
+        layer.input_layernorm.weight *= 2
+        layer.post_attention_layernorm.weight *= 2
+        return torch.equal(layer(x), before)
+
+
+WRONG = [
+    ("grown_stream", 1.77, "six layers have twelve parts"),
+    ("grown_stream", 2.986, "a layer makes 1.21 of 1"),
+    ("grown_stream", 2.2, "as it has become"),
+    ("grown_stream", 1e-12, "without the plus"),
+    ("first_to_learn", set(), "is not dead"),
+    ("first_to_learn", {"q_proj", "o_proj", "down_proj"}, "every number of o_proj is 0"),
+    ("first_to_learn", {"up_proj", "o_proj", "down_proj"}, "every number of down_proj is 0"),
+    ("first_to_learn", {"o_proj"}, "down_proj learns, too"),
+    ("first_to_learn", 7, "a set of some of"),
+    ("most_missed", 4, "the last one is missed, too"),
+    ("most_missed", 3, "missed least"),
+    ("most_missed", 5, "0 to 4"),
+    ("mended_layer", normed_by_one, "One norm serves both parts"),
+    ("mended_layer", normed_behind, "what a part gives"),
+    ("has_an_idle_norm", lambda kind: False, "should say True of one with this mistake: One norm serves both"),
+    ("has_an_idle_norm", doubles_both_gains, "should say True of"),
+    ("parallel_layer", one_after_the_other, "one after the other"),
+    ("parallel_layer", x_twice, "x is in the sum twice"),
+    ("parallel_layer", through_one_norm, "it has one of its own"),
+    ("deaf_mlp", lambda kind: True, "should say False of the lesson's own"),
+    ("deaf_mlp", lambda kind: False, "should say True of one with this mistake: The two parts stand side by side"),
+]
