@@ -55,16 +55,16 @@ def doubles_both_gains(kind):
 
 
 WRONG = [
-    ("grown_stream", 1.77, "six layers have twelve parts"),
+    ("grown_stream", 1.77, "layers have twelve parts"),
     ("grown_stream", 2.986, "a layer makes 1.21 of 1"),
     ("grown_stream", 2.2, "as it has become"),
     ("grown_stream", 1e-12, "without the plus"),
     ("first_to_learn", set(), "is not dead"),
     ("first_to_learn", {"q_proj", "o_proj", "down_proj"}, "every number of o_proj is 0"),
     ("first_to_learn", {"up_proj", "o_proj", "down_proj"}, "every number of down_proj is 0"),
-    ("first_to_learn", {"o_proj"}, "down_proj learns, too"),
+    ("first_to_learn", {"o_proj"}, "ne more learns: down_proj"),
     ("first_to_learn", 7, "a set of some of"),
-    ("most_missed", 4, "the last one is missed, too"),
+    ("most_missed", 4, "last one is missed, too"),
     ("most_missed", 3, "missed least"),
     ("most_missed", 5, "0 to 4"),
     ("mended_layer", normed_by_one, "One norm serves both parts"),
@@ -72,7 +72,7 @@ WRONG = [
     ("has_an_idle_norm", lambda kind: False, "should say True of one with this mistake: One norm serves both"),
     ("has_an_idle_norm", doubles_both_gains, "should say True of"),
     ("parallel_layer", one_after_the_other, "one after the other"),
-    ("parallel_layer", x_twice, "x is in the sum twice"),
+    ("parallel_layer", x_twice, "sum holds x twice"),
     ("parallel_layer", through_one_norm, "it has one of its own"),
     ("deaf_mlp", lambda kind: True, "should say False of the lesson's own"),
     ("deaf_mlp", lambda kind: False, "should say True of one with this mistake: The two parts stand side by side"),

@@ -344,7 +344,7 @@ def judge_first_to_learn(answer) -> str:
         last = WRITES[0] if behind[0] in READS[:3] else WRITES[1]
         return f"whatever comes back to {behind[0]} comes through {last}, and every number of {last} is 0"
     missing = [name for name in WRITES if name not in answer]
-    return f"{missing[0]} learns, too: what it reads is not 0, and the loss reads the stream" if missing else ""
+    return f"one more learns: {missing[0]}; what it reads is not 0, and what it writes goes into the stream" if missing else ""
 
 
 MISSED = {
@@ -375,12 +375,12 @@ def judge_parallel(answer, times: float = 1.0) -> str:
             known = {
                 "its MLP still reads what attention wrote: that is one after the other": x + times * (heard + after),
                 "its MLP reads x through attention's norm; it has one of its own": x + times * (heard + by_first),
-                "x is in the sum twice: once for each part": 2 * x + times * (heard + thought),
-                "x itself is missing from the sum": times * (heard + thought),
+                "your sum holds x twice, once for each part": 2 * x + times * (heard + thought),
+                "your sum lacks x itself": times * (heard + thought),
             }
             if times != 1:
                 known["what the parts add is to be multiplied, and is not"] = x + heard + thought
-                known["x itself is not to be multiplied, only what the parts add"] = times * (x + heard + thought)
+                known["you multiply x as well; multiply only what the parts add"] = times * (x + heard + thought)
         wanted = x + times * (heard + thought)
         fault = same_tensor("your parallel_layer", mine, wanted, 1e-4)
         if fault:
@@ -517,12 +517,16 @@ for part in range(12):
         ),
         starter='first_to_learn = ...  # a set, such as {"q_proj", "k_proj"}',
         answers={"first_to_learn": judge_first_to_learn},
-        solution="""silent = LlamaDecoderLayer(LlamaConfig(hidden_size=48, num_attention_heads=3))
-nn.init.zeros_(silent.self_attn.o_proj.weight)
-nn.init.zeros_(silent.mlp.down_proj.weight)
-silent(torch.randn(2, 5, 48)).square().sum().backward()
-first_to_learn = {name.split(".")[1] for name, weight in silent.named_parameters()
-                  if "proj" in name and weight.grad.any()}""",
+        solution="""def with_a_gradient():
+    silent = LlamaDecoderLayer(LlamaConfig(hidden_size=48, num_attention_heads=3))
+    nn.init.zeros_(silent.self_attn.o_proj.weight)
+    nn.init.zeros_(silent.mlp.down_proj.weight)
+    silent(torch.randn(2, 5, 48)).square().sum().backward()
+    matrices = {name.split(".")[1]: weight for name, weight in silent.named_parameters() if "proj" in name}
+    return {name for name, weight in matrices.items() if weight.grad.any()}
+
+
+first_to_learn = with_a_gradient()""",
         why="Only the two that write. After one step they are not 0 any more, and everything behind them learns: a "
         "silent layer is not a dead one. It begins as the identity, which is a good place to begin in a deep model.",
     ),
@@ -544,18 +548,23 @@ first_to_learn = {name.split(".")[1] for name, weight in silent.named_parameters
         ),
         starter="most_missed = ...  # 0, 1, 2, 3 or 4",
         answers={"most_missed": judge_most_missed},
-        solution='''from llama_tutorial import load_shipped
+        solution='''def losses_without_one(text):
+    from llama_tutorial import load_shipped
 
-model, tokenizer = load_shipped()
-text = """A generator is a function that gives its values one after another. When the function is called, its
-body does not run yet; a generator object is returned instead. Each call of next() runs the body up
-to the next yield statement, and the value of the expression is handed to the caller."""
-tokens, whole = torch.tensor([tokenizer.encode(text.replace("\\n", " "))]), list(model.model.layers)
-losses = []
-for i in range(5):
-    model.model.layers = nn.ModuleList(whole[:i] + whole[i + 1 :])
-    with torch.no_grad():
-        losses.append(F.cross_entropy(model(tokens)[0, :-1], tokens[0, 1:]).item())
+    model, tokenizer = load_shipped()
+    tokens, whole, losses = torch.tensor([tokenizer.encode(text)]), list(model.model.layers), []
+    for i in range(5):
+        model.model.layers = nn.ModuleList(whole[:i] + whole[i + 1 :])
+        with torch.no_grad():
+            losses.append(F.cross_entropy(model(tokens)[0, :-1], tokens[0, 1:]).item())
+    return losses
+
+
+losses = losses_without_one(
+    "A generator is a function that gives its values one after another. When the function is called, its body does "
+    "not run yet; a generator object is returned instead. Each call of next() runs the body up to the next yield "
+    "statement, and the value of the expression is handed to the caller."
+)
 most_missed = losses.index(max(losses))''',
         why="Print `losses`: without layer 0 the model is nearly as bad as a blind guess (ln 2048 = 7.6). It is the "
         "only one that all the others have learnt to read. Without layer 3 hardly anything changes.",
