@@ -344,7 +344,7 @@ def judge_first_to_learn(answer) -> str:
         last = WRITES[0] if behind[0] in READS[:3] else WRITES[1]
         return f"whatever comes back to {behind[0]} comes through {last}, and every number of {last} is 0"
     missing = [name for name in WRITES if name not in answer]
-    return f"one more learns: {missing[0]}; what it reads is not 0, and what it writes goes into the stream" if missing else ""
+    return f"one more learns: {missing[0]}; what it reads is not 0" if missing else ""
 
 
 MISSED = {
