@@ -259,6 +259,9 @@ FIGURES = {
     "stream_growth": lambda: viz.stream_growth({"× 1.1": 1.1 ** torch.arange(31)}, {"× 1.1": torch.ones(31)}),
     "stream_growth, shrinks": lambda: viz.stream_growth({"× 0.5": 0.5 ** torch.arange(4)}, {"× 0.5": torch.ones(4)}),
     "riddle": lambda: viz.riddle(2), "riddle, answered": lambda: viz.riddle(0, "seq (head dim) -> head seq dim"),
+    "turns_of_the_machine": lambda: viz.turns_of_the_machine([
+        (["If", " the", " file"], {" is": 0.499, " was": 0.101, "\n": 0.03}),
+        (["If", " the", " file", " is"], {" not": 0.09, " readable": 0.078})]),
     "map_of_lessons": lambda: viz.map_of_lessons(LLAMA),
     "learning_curve": lambda: viz.learning_curve(
         [0, 12, 25, 50, 80, 150, 330, 600, 880], [3.85, 3.4, 3.31, 2.9, 2.65, 2.45, 2.2, 1.97, 1.82],

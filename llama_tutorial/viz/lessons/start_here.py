@@ -1,9 +1,88 @@
-"""The map of the lessons: a whole Llama, every part with the number of the lesson that builds it."""
+"""A text through the machine, turn by turn; and the map of the lessons: a whole Llama, each part with its number."""
 
-from ..kit.canvas import BLUE, CYAN, FAINT, GREEN, GREY, INK, MAUVE, ORANGE, PURPLE, RED, WHITE, canvas, dark, tint
+from ..kit.canvas import (
+    BLUE,
+    CYAN,
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    MAUVE,
+    ORANGE,
+    PURPLE,
+    RED,
+    WHITE,
+    canvas,
+    dark,
+    printable,
+    tint,
+)
 
 WORDS = (MAUVE, BLUE, RED, GREEN, CYAN)
 LEFT, RIGHT, TOP, HIGH = 26, 974, 172, 120               # the strip whose area is the parameters
+CHOSEN = (GREEN, PURPLE, CYAN, RED, BLUE)                # the words that the machine has said, in their order
+
+
+def turns_of_the_machine(turns, vocab=2048, layers=5):
+    """A text that grows by a word in each turn: what is read, the machine, its likeliest answers, the one appended.
+
+    A turn is (tokens, {token: chance, ...}), as strings, the likeliest first; it is the one that is appended.
+    """
+    begin, last = len(turns[0][0]), [*turns[-1][0], next(iter(turns[-1][1]))]
+    text, whole = "".join(turns[0][0]), "".join(last)
+    pitch, first, base = 158, 104, 96
+    c = canvas(first + pitch * len(turns) + 84, f"“{text}” becomes “{whole}”: in every turn, one word is appended",
+               f"Each turn reads the whole text and gives each of {vocab:,} tokens a chance; the likeliest are drawn, "
+               "the first is appended.")
+    scale = 78 / max(max(chances.values()) for _, chances in turns)
+    for i, (tokens, chances) in enumerate(turns):
+        y, hue = first + i * pitch, CHOSEN[i % len(CHOSEN)]
+        c.say(LEFT, y + 14, f"turn {i + 1}", 10.5, GREY)
+        end, _ = _chips(c, tokens, y + 32, begin)
+        c.arrow(end + 6, y + 46, 452, y + 46, GREY, 2, 11)
+        _machine(c, 462, y + 10, layers)
+        c.arrow(586, y + 46, 622, y + 46, GREY, 2, 11)
+        c.say(508, y + 100, "the same numbers in every turn" * (i == 0), 9.5, GREY, "center")
+        for j, (token, chance) in enumerate(chances.items()):
+            x, color, bold = 640 + 68 * j, tint(MAUVE, 0.5) if j else hue, "normal" if j else "bold"
+            c.bar(x, y + base - 12 - chance * scale, 52, chance * scale, color)
+            c.say(x + 26, y + base - 17 - chance * scale, f"{chance:.3f}", 9.5, GREY if j else dark(hue), "center",
+                  weight=bold)
+            name, size = printable(token.strip(" ") or token), 11
+            size = min(size, size * 64 / max(c.measure(name, size, "bold"), 1))
+            c.say(x + 26, y + base + 6, name, size, GREY if j else dark(hue), "center", weight=bold)
+        c.line(634, y + base - 12, 634 + 68 * len(chances), y + base - 12, FAINT, 1)
+        _, x = _chips(c, [*tokens, next(iter(chances))], y + pitch + 32, begin, drawn=i == len(turns) - 1)
+        c.rope(666, y + base + 16, x, y + pitch + 28, 9, tint(hue, 0.45))
+    c.say(LEFT, c.height - 70, "and so on", 10.5, GREY)
+    told = [f"after {''.join(tokens)!r} come " + ", ".join(f"{token.strip() or token!r} {chance:.3f}"
+            for token, chance in chances.items()) for tokens, chances in turns]  # fmt: skip
+    return c.done(f"A text through a language model, {len(turns)} turns: {'; '.join(told)}; each time the first is "
+                  f"appended, until {whole!r} stands there.")
+
+
+def _chips(c, tokens, y, begin, drawn=True):
+    """The tokens of a text in a row, those beyond `begin` in their hues; the right end, and the last one's middle."""
+    x = LEFT
+    for i, token in enumerate(tokens):
+        hue, name = MAUVE if i < begin else CHOSEN[(i - begin) % len(CHOSEN)], printable(token.strip(" ") or token)
+        wide = c.measure(name, 12, "bold") + 20
+        if drawn:
+            c.box(x, y, wide, 30, tint(hue, 0.72))
+            c.say(x + wide / 2, y + 15, name, 12, dark(hue), "center", "center_baseline", "bold")
+        x += wide + 5
+    return x - 5, x - 5 - wide / 2
+
+
+def _machine(c, x, y, layers):
+    """A model in small: the table of words at both ends, and its layers of attention and MLP."""
+    c.box(x, y, 118, 72, WHITE, 8, edge=INK, px=1.6)
+    for left in (x + 6, x + 118 - 6 - 11):
+        c.bar(left, y + 7, 11, 58, MAUVE)
+    for layer in range(layers):
+        left = x + 19 + layer * (118 - 38) / layers
+        c.bar(left, y + 7, (118 - 38) / layers - 2, 15, BLUE)
+        c.bar(left, y + 24, (118 - 38) / layers - 2, 41, ORANGE)
 
 
 def map_of_lessons(config, opened=None, words=("The", "dog", "chased", "its", "tail")):
