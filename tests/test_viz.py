@@ -152,6 +152,19 @@ def llama3(theta=5e5, low=1, high=4, factor=8, trained=8192):
 
 HEARD, ORDER = torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8], [9, 10]]), [0, 4, 2, 3, 1]
 WRONG_PAIRS = {0: 0.0, 1: 0.36, 10: 1.03, 100: 1.18}
+def an_mlp(units=11):
+    """Five words, six numbers wide, and the three matrices of an MLP."""
+    draw = torch.Generator().manual_seed(285)
+    x, gate, up, down = (torch.randn(*shape, generator=draw) for shape in ((5, 6), (units, 6), (units, 6), (6, units)))
+    return x, gate / 2, up / 2, down
+
+
+def some_planes(count=31):
+    along = torch.linspace(-3, 3, count)
+    a, b = torch.meshgrid(along, along, indexing="ij")
+    return {"two linear layers": a - b, "one gated unit": torch.nn.functional.silu(2 * a) * b, "product": a * b}
+
+
 SCALED = {"linear": inv_freq(theta=5e5) / 8, "llama3": llama3()}
 
 
@@ -237,6 +250,9 @@ FIGURES = {
     "sampling_strips, few": lambda: viz.sampling_strips(*vocabulary(4), (0.3, 2), top_k=2, top_p=0.6),
     "sampling_strips, many": lambda: viz.sampling_strips(*vocabulary(50_000, 0.5), (0.5, 1, 2, 3), 50, 0.95, "x" * 99),
     "gate_doors": lambda: viz.gate_doors(WORDS[:5], *unit()),
+    "gate_planes": lambda: viz.gate_planes(WORDS[:5], *unit()),
+    "whole_mlp": lambda: viz.whole_mlp(WORDS[:5], *an_mlp(), word=1),
+    "landscapes": lambda: viz.landscapes(some_planes(), 3),
     "product_planes": lambda: viz.product_planes({"plain": torch.ones(9, 9), "gated": 36 * torch.eye(9)}, 6, 2),
     "gate_doors, two": lambda: viz.gate_doors(["dog", "\n"], torch.tensor([[2.0, 1], [1, 0]]), *unit()[1:]),
     "chips": lambda: viz.chips({"bytes": [*map(str.encode, "The dog")], "BPE, 3 merges": [b"The", b" dog"]}),
@@ -581,11 +597,24 @@ def test_doors_open_by_the_product_of_gate_and_offer(figures):
     x, gate, up = unit()
     lift, offer = torch.nn.functional.silu(x @ gate), x @ up
     fig = figures["gate_doors"]
-    opening = [bar for bar in fig.axes[0].patches if getattr(bar, "get_y", float)() == 612]
+    opening = [bar for bar in fig.axes[0].patches if getattr(bar, "get_y", float)() == 298]
     area = torch.tensor([-bar.get_height() * bar.get_width() for bar in opening])
     passed = (lift * offer.abs()).double()
     assert torch.allclose(area / area[1], passed / passed[1], atol=1e-4)
     assert texts(fig)[0].get_text().endswith("2.9 at “dog”, −0.8 at “its”") and "its −0.27 × 3.0 = −0.8" in fig.alt
+
+
+def test_ropes_of_an_mlp_are_as_thick_as_what_passes(figures):
+    x, gate, up, down = an_mlp()
+    passed = torch.nn.functional.silu(x[1] @ gate.T) * (x[1] @ up.T)
+    fig = figures["whole_mlp"]
+    block = [bar for bar in fig.axes[0].patches if getattr(bar, "get_height", float)() == 20]
+    widths = torch.tensor([bar.get_width() for bar in block[::6]]).double()
+    shares = passed.abs().double() / passed.abs().sum()
+    assert len(block) == 66 and torch.allclose(widths / widths.sum(), shares, atol=1e-4)
+    assert f"the thickest rope is {100 * shares.max():.0f} %" in texts(fig)[0].get_text()
+    assert f"the sum is {', '.join(f'{n:.1f}'.replace('-', '−') for n in (passed @ down.T).tolist())}" in fig.alt
+    assert "Flat: two linear layers. Bent: one gated unit, product" in figures["landscapes"].alt
 
 
 def test_attention_html_carries_numbers_without_scripts():
@@ -673,6 +702,10 @@ def test_bars_of_the_loss_are_as_deep_as_the_surprise(figures):
     (lambda: viz.done_again(attention(5, 5), attention(5, 5)), "n − 1 words and of n"),
     (lambda: viz.gate_doors(WORDS[:4], *unit()), "one hidden unit"),
     (lambda: viz.gate_doors(WORDS[:5], torch.zeros(5, 2), *unit()[1:]), "for every word"),
+    (lambda: viz.gate_planes(WORDS[:4], *unit()), "gate_planes draws 2 to 5 words"),
+    (lambda: viz.whole_mlp(WORDS[:5], *an_mlp(13), word=1), "pass a smaller MLP"),
+    (lambda: viz.whole_mlp(WORDS[:5], 0 * an_mlp()[0], *an_mlp()[1:], word=1), "got 0 from all 11"),
+    (lambda: viz.landscapes({"one": torch.ones(5, 5)}, 3), "two or three square planes"),
     (lambda: viz.chips({"bytes": [b"a"], "other": [b"b"]}), "one text"),
     (lambda: viz.tower(b"word", [(b"x", b"y")], {}), "0 of 1 merges"),
     (lambda: viz.exam_splits({"nothing held out": (topics(0, 2), {})}), "an empty one"),
