@@ -88,10 +88,11 @@ def whole_mlp(words, x, gate, up, down, word):
     passed = lift * offer
     if not passed.any():
         raise ValueError(f"whole_mlp needs a unit that passes something, got 0 from all {inner} at {words[word]!r}")
-    thick, most, hue = np.abs(passed), np.abs(passed).argmax(), WORDS[word]
+    thick, hue = np.abs(passed), WORDS[word]
     tall = 13 * max(hidden, 6)
-    c = canvas(394 + tall + 20 * hidden, f"“{words[word]}” stands before {inner} doors, {(lift > 0).sum()} of them open: "
-               f"the thickest rope is {100 * thick[most] / thick.sum():.0f} % of what passes",
+    c = canvas(394 + tall + 20 * hidden,
+               f"“{words[word]}” stands before {inner} doors, {(lift > 0).sum()} of them open: the thickest "
+               f"rope is {100 * thick.max() / thick.sum():.0f} % of what passes",
                "Door: as wide as up offers, lifted by the gate. Rope: as thick as what passes. Blue: plus, orange: "
                "minus.")
     _strips(c, 26, 112, 13, words, x, word)
