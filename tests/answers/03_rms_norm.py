@@ -34,6 +34,10 @@ def first_alone(x, weight, eps):
     return weight * torch.cat([normed, x[..., few:]], dim=-1)
 
 
+def is_small(norm):
+    return norm(torch.randn(3, 64), torch.ones(64), 1e-6).square().mean() < 0.5
+
+
 def not_one(norm):
     x = torch.randn(3, 100)
     return not torch.allclose(norm(x, torch.ones(100), 1e-6).square().mean(-1), torch.ones(3), atol=1e-3)
@@ -50,6 +54,7 @@ WRONG = [
     ("mended_size", repaired_outside, "counts dim times less"),
     ("too_small_by_root_dim", not_one, "should say False of"),
     ("too_small_by_root_dim", lambda norm: False, "should say True of"),
+    ("too_small_by_root_dim", is_small, "whatever dim is"),
     ("gain_folded", lambda matrix, gain: gain[:, None] * matrix, "rows were scaled, which are what comes out"),
     ("gain_folded", lambda matrix, gain: matrix / gain, "divided by the gain"),
     ("gain_folded", lambda matrix, gain: matrix.mul_(gain), "wrote into a tensor"),

@@ -362,6 +362,17 @@ FAR = (
 )
 
 
+KNOWS_ROOT_DIM = component.probe(
+    "rms_norm", ("sum_for_mean",), ("no_root", "one_plus_gain", "gain_ignored", "variance", "eps_outside_root")
+)
+
+
+def judge_too_small(answer) -> str:
+    """The sentence on a probe that finds a size of 1/√dim, and no other that is too small."""
+    told = "it should say False of a norm whose output is 33 times too small, whatever dim is"
+    return KNOWS_ROOT_DIM(answer) or told * bool(answer(lambda x, weight, eps: 0.03 * rms_norm(x, weight, eps)))
+
+
 WORKED_FOLD = """def gain_folded(matrix, gain):
     # A gain is a matrix, too, with nothing but zeros beside its diagonal; and two matrices in a row are one.
     # The gain acts first, so it stands on the right: its numbers meet the columns, which are what is read.
@@ -385,6 +396,7 @@ def judge_gain_folded(answer, plus: float = 0) -> str:
             if out == dim:
                 rows = "the rows were scaled, which are what comes out; the gain acts on what the matrix reads"
                 slips[rows] = full[:, None] * matrix
+                slips["rows and columns are exchanged: each number that comes out has a row"] = (matrix * full).T
             for told, wrong in slips.items():
                 if torch.allclose(mine, wrong, atol=1e-5):
                     return told
@@ -407,7 +419,7 @@ def seeded_gain_folded(seed: int) -> dict:
         "hints": (
             f"What does the first number that comes out depend on? Write it as a sum over dim, with {plus:g} + gain "
             "in it.",
-            "*Right for a square matrix of one sort, or my sizes do not match*: the gain has a number for each "
+            "*My sizes do not match*, or only a square matrix runs, and wrongly: the gain has a number for each "
             "number that the matrix *reads*. Is that a row or a column of (out, dim)?",
             f"out[o] is the sum over i of matrix[o, i] · ({plus:g} + gain[i]) · y[i]. What of that does not depend on "
             "y?",
@@ -441,7 +453,7 @@ def judge_partial_norm(answer, of: int = 4) -> str:
         wanted = x / torch.sqrt(total / seen + 0.1) * weight
         mine = answer(x.clone(), weight, 0.1)
         if isinstance(mine, torch.Tensor) and mine.shape == wanted.shape:
-            few = x[..., :seen].square()
+            few, mean = x[..., :seen].square(), total / seen
             narrow = "only the first numbers are divided; divide all of them, by the size of the first"
             slips = (
                 (torch.cat([wanted[..., :seen], x[..., seen:]], dim=-1), narrow),
@@ -455,6 +467,12 @@ def judge_partial_norm(answer, of: int = 4) -> str:
                     weight * x * torch.rsqrt(x[..., -seen:].square().mean(dim=-1, keepdim=True) + 0.1),
                     "the size is that of the last numbers; take the first",
                 ),
+                (weight * x / torch.sqrt(total + 0.1), "the squares are summed; their mean is the size, squared"),
+                (
+                    weight * x / (mean.sqrt() + 0.1),
+                    "the place of eps is inside the root, beside the mean of the squares",
+                ),
+                (x / torch.sqrt(mean + 0.1), "the gain is not used"),
             )
             for wrong, told in slips:
                 if torch.allclose(mine, wrong, atol=1e-5) and not torch.allclose(wanted, wrong, atol=1e-5):
@@ -483,7 +501,8 @@ PARTIAL_TASK = "Divide each vector by the root mean square of its first quarter.
 PARTIAL_TEXT = (
     "The paper of RMSNorm goes a step further: if the size is only a matter of scale, a part of the numbers may be "
     "enough to tell it. Write `partial_norm`: the **first quarter** of a vector's numbers gives the size by which all "
-    "of it is divided. eps and the gain stay as they were."
+    "of it is divided. eps and the gain stay as they were. Once it passes, enter it in `swaps` above and "
+    "run the next cell again: what does the trained model say?"
 )
 PARTIAL_HINTS = (
     "Which line of `rms_norm` looks at the whole vector and need not?",
@@ -587,9 +606,10 @@ slope_far_out = 1 / r - 30 * 30 / (2 * r**3)""",
         name="mended_norm",
         kind="find the bug",
         title="A norm that is right on the test data",
-        text="On `torch.randn(1000, 512)` this norm is within about one per cent of the lesson's; on the vectors "
-        "inside a model it is far off. Mend it, and write the **probe** that exposes it: a function that is given any "
-        "norm and says whether it looks at the mean of a vector, which RMSNorm never does.",
+        text="On `torch.randn(1000, 512)` this norm is within one per cent of the lesson's, and swapped into the "
+        "trained model it costs nothing; on vectors whose mean is not 0 it is far off. Mend it, and write the "
+        "**probe** that exposes it: a function that is given any norm and says whether it looks at the mean of a "
+        "vector, which RMSNorm never does.",
         task="Say whether a norm looks at the mean of a vector: True for LayerNorm, False for RMSNorm.",
         difficulty=3,
         importance=3,
@@ -628,15 +648,16 @@ def looks_at_the_mean(norm) -> bool:
 def looks_at_the_mean(norm) -> bool:
     fives = torch.full((1, 8), 5.0)
     return not torch.allclose(norm(fives, torch.ones(8), 1e-5), torch.ones(1, 8), atol=1e-3)""",
-        why="A variance is the mean square of what is left without the mean. Where the mean is 0 the two are one; "
-        "real vectors have one. Elsewhere the mean of squares is called `variance`, and this bug comes from the name.",
+        why="A variance is the mean square of what is left without the mean. Where the mean is 0 the two are one, "
+        "and nothing keeps it there. Elsewhere the mean of squares is called `variance`, and this bug comes from the "
+        "name.",
     ),
     Exercise(
         name="mended_size",
         kind="find the bug",
         title="One size for all vectors, and the wrong one",
-        text="This norm brings all vectors to one size, keeps their direction and never warns. A model trained with it "
-        "learns slowly, and a trained model with it babbles. Mend it, and write the **probe** that exposes it: a "
+        text="This norm brings all vectors to one size, keeps their direction and never warns; and a trained model "
+        "with it babbles. Mend it, and write the **probe** that exposes it: a "
         "function that is given any norm and says whether what comes out is too small by the factor √dim.",
         task="Say whether the output of a norm is √dim too small.",
         difficulty=2,
@@ -662,11 +683,7 @@ def too_small_by_root_dim(norm) -> bool:
     raise NotImplementedError("Say whether the output of a norm is √dim too small.")''',
         answers={
             "mended_size": component.like("mended_size", "rms_norm"),
-            "too_small_by_root_dim": component.probe(
-                "rms_norm",
-                yes=("sum_for_mean",),
-                no=("no_root", "one_plus_gain", "gain_ignored", "variance", "eps_outside_root"),
-            ),
+            "too_small_by_root_dim": judge_too_small,
         },
         solution="""def mended_size(x, weight, eps):
     wide = x if x.dtype == torch.float64 else x.float()
@@ -721,7 +738,7 @@ def head_norm(x, weight, eps):
         minutes=8,
         hints=(
             "What does the first number that comes out depend on? Write it as a sum over dim, with the gain in it.",
-            "*Right for a square matrix of one sort, or my sizes do not match*: the gain has a number for each number "
+            "*My sizes do not match*, or only a square matrix runs, and wrongly: the gain has a number for each number "
             "that the matrix *reads*. Is that a row or a column of (out, dim)?",
             "out[o] is the sum over i of matrix[o, i] · gain[i] · y[i]. What of that does not depend on y?",
         ),
