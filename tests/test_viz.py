@@ -115,6 +115,9 @@ LLAMA = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "nu
          "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
 VALUES = torch.tensor([(0, 1), (3, 1), (2, 2), (0, 2), (1, 3)]).float()
 LEAK = {"no mask": [0, 0, 0.0004, 3.454, 15.06, 2.2, 0, 0], "a mask": [0, 0, 0, 0, 0, 5.04, 0.002, 0]}
+ONE, TWO = [[0.5, 0, 0.5, 0]], [[0.96, 0.02, 0.01, 0.01], [0.02, 0.02, 0.94, 0.02]]
+CHASED = {"dog chased cat because": [(ONE, [1.5, 1.5]), (TWO, [0.98, 1.90])],
+          "cat chased dog because": [(ONE, [1.5, 1.5]), (TWO, [1.93, 0.98])]}
 LARGE = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
 
 
@@ -221,6 +224,7 @@ FIGURES = {
     "ropes, one": lambda: viz.ropes(torch.ones(1, 1), ["dog"]),
     "one_query": lambda: viz.one_query(attention(5, 5)[3], VALUES, WORDS[:5], query=3),
     "one_query, last": lambda: viz.one_query([0.3, 0.7], [[2.5], [0]], ["a", "b"]),
+    "one_head_or_two": lambda: viz.one_head_or_two(CHASED, {"dog": 1, "cat": 2}),
     "leak": lambda: viz.leak(LEAK, WORDS[:8], 5, "because"),
     "leak, both": lambda: viz.leak({"one": [0.004, 3, 1], "two": [0.0002, 2, 5]}, WORDS[:3], 2, "x"),
     "fills": lambda: viz.fills(fillings(1), WORDS[:5], 1),
@@ -523,7 +527,7 @@ def test_small_maps_name_the_habits_of_heads():
     even = torch.ones(n, n).tril() / torch.arange(1, n + 1)[:, None]
     fig = viz.attention_map(torch.stack([torch.eye(n), previous, first, even]), WORDS[:n])
     assert "head 0: itself 1.00; head 1: previous 1.00; head 2: first 1.00; head 3: mixed" in fig.alt
-    assert texts(fig)[0].get_text() == "3 of 4 heads do something you can name"
+    assert texts(fig)[0].get_text() == "3 of 4 heads have one habit each: itself, the word before it, the first word"
 
 
 def test_ropes_are_as_thick_as_the_weights(figures):
@@ -544,6 +548,16 @@ def test_one_query_adds_up_what_its_ropes_bring(figures):
     assert paths == pytest.approx([float(weight) for weight in weights[:4] for _ in range(2)], abs=1e-6)
     assert "not yet said:\nno rope" in said
     assert "not yet said:\nno rope" not in [text.get_text() for text in texts(figures["one_query, last"])]
+
+
+def test_one_head_loses_what_two_keep(figures):
+    said = [text.get_text() for text in texts(figures["one_head_or_two"])]
+    assert said[0].startswith("One head mixes the two animals")
+    assert said.count("1.50") == 4 and {"0.98", "1.90", "1.93"} <= set(said)
+    assert "✗ the same answer for both sentences" in said
+    swapped = dict(zip(CHASED, list(CHASED.values())[:1] * 2))
+    told = texts(viz.one_head_or_two(swapped, {"dog": 1, "cat": 2}))[0].get_text()
+    assert told == "What the last word hears through one head, and through two"
 
 
 def test_the_leak_tells_exact_zeros_from_small_numbers(figures):
@@ -694,6 +708,7 @@ def test_bars_of_the_loss_are_as_deep_as_the_surprise(figures):
     (lambda: viz.attention_html(attention(5, 5), WORDS[:5], query=5), "query=5"),
     (lambda: viz.one_query(torch.ones(4), VALUES, WORDS[:5]), "one_query takes weights"),
     (lambda: viz.one_query(torch.ones(5), -VALUES, WORDS[:5]), "none negative"),
+    (lambda: viz.one_head_or_two({"a b": [(ONE, [1, 2])]}, {}), "two sentences"),
     (lambda: viz.leak(LEAK, WORDS[:7], 5, "x"), "one number for 2 to 10 tokens"),
     (lambda: viz.leak(LEAK, WORDS[:8], 0, "x"), "after the first"),
     (lambda: viz.fills(fillings(1), WORDS[:5], 4), "not the last"),

@@ -28,7 +28,7 @@ from ..kit.cells import TOKEN_HUES, checked_weights, gap_for, is_causal, stronge
 # -------------------------- Attention as ropes: one query with the values it mixes, and all queries beside their matrix
 
 
-BANDED = "#fbf1d5"
+BANDED, SHADE = "#fbf1d5", "#f2f3f8"
 ROW = 86  # pixels from one row of ropes to the next
 
 
@@ -122,7 +122,9 @@ def _stacked(c, middle, parts, answer):
     for i, total in enumerate(answer):
         y = 656.0
         for part, hue in zip(parts[:, i], TOKEN_HUES):
-            c.bar(left + 65 * i + 1, y - part, 62, part, hue, edge=WHITE, px=1.4)
+            c.bar(left + 65 * i + 1, y - part, 62, part, hue)
+            if part > 6 and y < 656:  # a seam, where it does not hide what is thin
+                c.line(left + 65 * i + 1, y, left + 65 * i + 63, y, WHITE, 1.4)
             y -= part
         c.say(left + 65 * i + 32, y - 8, f"{total:.2f}", 13, INK, "center", weight="bold")
     c.line(left - 5, 656, left + 65 * len(answer) + 5, 656, INK, 1.6)
@@ -169,6 +171,74 @@ def ropes(weights, tokens, highlight=None):
         " ".join([f"{word}:", *(f"{weight:.2f}" for weight in line)]) for word, line in zip(words, weights)
     )
     return c.done(f"Attention weights as ropes and as a matrix, row by row: {rows}.")
+
+
+# ------------------------------------------------------------- One row follows one thing: why there are several heads
+
+
+def one_head_or_two(sentences, values):
+    """What the last word of two sentences hears through one head and through two.
+
+    `sentences` maps each sentence to two pairs (weights (head key), heard (2)), the first of one head, the second of
+    two; `values` maps a word to the number that it tells, and other words tell nothing.
+    """
+    told = {text: [(numbers(weights), numbers(heard)) for weights, heard in ways] for text, ways in sentences.items()}
+    shapes = {(weights.shape, heard.shape) for ways in told.values() for weights, heard in ways}
+    key = {len(text.split()) for text in told}
+    if len(told) != 2 or len(key) != 1 or shapes != {((heads, *key), (2,)) for heads in (1, 2)}:
+        raise ValueError(
+            "one_head_or_two takes two sentences of equally many words, each with (weights (head key), heard (2)) "
+            f"of one head and of two, got {len(told)} sentences with {sorted(shapes)}"
+        )
+    one, two = (np.stack([ways[i][1] for ways in told.values()]) for i in (0, 1))
+    same, apart = np.allclose(one[0], one[1]), not np.allclose(two[0], two[1])
+    c = canvas(
+        520,
+        "One head mixes the two animals, and who chased whom is lost; two heads tell them apart"
+        if same and apart
+        else "What the last word hears through one head, and through two",
+        f"Rope = weight. {', '.join(f'“{word}” tells {value:g}' for word, value in values.items())}; right: "
+        "what the last word has heard, a number for each half of the value.",
+    )
+    for column, (name, good) in enumerate((("one head", not same), ("two heads", apart))):
+        left = 26 + 500 * column
+        end = c.run(left, 112, [(name, INK, "bold")], 15)
+        verdict = "another answer for each sentence" if good else "the same answer for both sentences"
+        c.say(end + 14, 112, f"{'✓' if good else '✗'} {verdict}", 11, dark(BLUE if good else RED), weight="bold")
+        for row, (text, ways) in enumerate(told.items()):
+            _heads_of_a_sentence(c, left, 132 + 190 * row, text.split(), *ways[column], values)
+    said = "; ".join(
+        f"{text}: one head hears {', '.join(f'{part:.2f}' for part in ways[0][1])}, two heads "
+        f"{', '.join(f'{part:.2f}' for part in ways[1][1])}"
+        for text, ways in told.items()
+    )
+    return c.done(f"What the last word hears through one head and through two; {said}.")
+
+
+def _heads_of_a_sentence(c, left, top, words, weights, heard, values):
+    """One sentence: its words, ropes from the last one to those that it hears, and what it has heard."""
+    xs, hues = left + 60 + 94 * np.arange(len(words)), [BLUE, MAUVE] if len(weights) == 2 else [PURPLE]
+    c.box(left, top, 462, 172, SHADE, 8)
+    for x, word in zip(xs, words):
+        ink = INK if word in values or word == words[-1] else GREY
+        c.say(x, top + 32, word, 12, ink, "center", weight="bold", mono=True)
+        if word in values:
+            c.say(x, top + 52, f"tells {values[word]:g}", 10, GREY, "center")
+    heard_of = [(x, weight, hue) for row, hue in zip(weights, hues) for x, weight in zip(xs, row) if weight > 0.03]
+    for i, (x, weight, hue) in enumerate(sorted(heard_of)):  # the farthest hangs lowest
+        end = xs[-1] + 26 * (0.5 - i / max(1, len(heard_of) - 1))
+        c.curve(*_hanging(x, end, top + 60, 78 - 40 * i), hue, 20 * weight)
+        c.say(x - 6 - 10 * weight, top + 80, f"{weight:.2f}", 10.5, dark(hue), "right", weight="bold")
+    for i, number in enumerate(heard):
+        hue = hues[i % len(hues)]
+        c.box(left + 388, top + 82 + 40 * i, 62, 32, hue, 5)
+        c.say(left + 419, top + 98 + 40 * i, f"{number:.2f}", 13, on(hue), "center", "center_baseline", "bold")
+
+
+def _hanging(x0, x1, y, depth):
+    """The points of a rope that hangs from (x0, y) to (x1, y − 20), so many pixels deep."""
+    at = np.linspace(0, 1, 60)
+    return x0 + (x1 - x0) * (3 * at**2 - 2 * at**3), y - 20 * at + depth * (1 - (2 * at - 1) ** 4)
 
 
 # ----------------------------------- Attention weights as a matrix: one head with its numbers, or several as small maps
@@ -276,7 +346,7 @@ def _head_maps(weights, tokens, title):
     top = (100 if inside else 120) + longest * (0.9 if pitch > 11 else 0.5)
     c = canvas(
         top - (-head // columns) * down + 4,
-        title or f"{named} of {head} heads {'does' if named == 1 else 'do'} something you can name",
+        title or _what_heads_do(found),
         "Row = who asks, column = who is asked, deeper = more weight; number = mean weight on the habit.",
     )
     for number, habit in enumerate(found):
@@ -292,6 +362,20 @@ def _head_maps(weights, tokens, title):
         f"head {number}: {name}" + (f" {share:.2f}" if share else "") for number, (name, share, _) in enumerate(found)
     )
     return c.done(f"Attention weights of {head} heads over {key} words, {named} of them with a named habit: {said}.")
+
+
+HABITS = {"itself": "itself", "previous": "the word before it", "first": "the first word"}
+
+
+def _what_heads_do(found):
+    """A title for the habits of heads: the one that stands out, or how many can be named."""
+    named = [(number, name, share) for number, (name, share, _) in enumerate(found) if share]
+    if len(named) == 1:
+        number, name, share = named[0]
+        return f"In head {number} a word hears {HABITS[name]}, by {share:.2f} in the mean; the others mix"
+    kinds = [name for name in HABITS if name in {name for _, name, _ in named}]
+    told = ": " + ", ".join(HABITS[name] for name in kinds) if kinds else ""
+    return f"{len(named)} of {len(found)} heads have one habit each{told}" if named else "No head has a habit to name"
 
 
 def _name_head(c, x, y, number, habit, inside):
@@ -339,9 +423,6 @@ def _habit(weights):
 
 
 # ------------------------------- What a mask is for: a leak that an edit finds, and what goes into the forbidden places
-
-
-SHADE = "#f2f3f8"
 
 
 def leak(changes, tokens, place, new):
@@ -719,11 +800,11 @@ def _binary(size):
 # ------------------------------------- What a model without a memory computes again when one more word is to be written
 
 
-AGAIN, NEW, SIDE = tint(RED, 0.35), dark(BLUE), 400
+AGAIN, NEW, SIDE = tint(GREY, 0.55), dark(BLUE), 400
 
 
 def done_again(before, after):
-    """The attention of n words beside that of n − 1: red what came out the same again, blue what is new.
+    """The attention of n words beside that of n − 1: grey what came out the same again, blue what is new.
 
     `before` (n − 1, n − 1) and `after` (n, n) are causal weights (query key) of one head, 3 ≤ n ≤ 256; a weight
     counts as done again where both agree to a millionth.
@@ -742,7 +823,7 @@ def done_again(before, after):
     c = canvas(
         616,
         f"Word {n}: {old:,} of {total:,} weights are computed again, and only {total - old:,} are new",
-        "Red = the same number as one word earlier, computed once more; blue = new. Keys and values: a cell per word.",
+        "Grey = the same number as one word earlier, computed once more; blue = new. Keys and values: a cell per word.",
     )
     colors = np.ones((n, n, 3))
     colors[there], colors[again] = to_rgb(NEW), to_rgb(AGAIN)
@@ -751,7 +832,7 @@ def done_again(before, after):
     c.curve([left, left, left + SIDE], [top, top + SIDE, top + SIDE], FAINT, 1.2)
     c.say(left, 128, "weights", 12.5, weight="bold")
     c.say(left + SIDE, top + 40, f"{total - old:,} new", 20, NEW, "right", weight="bold")
-    c.say(left + SIDE, top + 68, f"{old:,} again", 13, dark(RED), "right", weight="bold")
+    c.say(left + SIDE, top + 68, f"{old:,} again", 13, GREY, "right", weight="bold")
     for row, text in ((0.5, "1"), (n - 0.5, f"{n}")):
         c.say(left - 8, top + SIDE * row / n, text, 10, GREY, "right", "center_baseline")
     c.say(left + SIDE / 2, top + SIDE + 22, "key", 10.5, GREY, "center")
@@ -769,9 +850,9 @@ def done_again(before, after):
 
 
 def _column(c, x, top, name, same):
-    """Keys, values or answers as a column of cells: red where its row came out the same, blue where not."""
+    """Keys, values or answers as a column of cells: grey where its row came out the same, blue where not."""
     colors = np.array([[to_rgb(AGAIN if each else NEW)] for each in same])
     c.image(x, top, 46, SIDE, colors)
     c.say(x + 23, 128, name, 12.5, INK, "center", weight="bold")
     c.say(x + 23, top + SIDE + 24, f"{int((~same).sum())} new", 11, NEW, "center", weight="bold")
-    c.say(x + 23, top + SIDE + 43, f"{int(same.sum())} again", 10.5, dark(RED), "center")
+    c.say(x + 23, top + SIDE + 43, f"{int(same.sum())} again", 10.5, GREY, "center")
