@@ -246,12 +246,27 @@ ROW = {
 def judge_row(answer) -> str:
     """The sentence on the three numbers of head 1 of word 0."""
     answer = answer.tolist() if isinstance(answer, torch.Tensor) else answer
-    if not isinstance(answer, list | tuple):
+    if not isinstance(answer, list | tuple) or not all(isinstance(each, int | float) for each in answer):
         return f"the answer is a list of numbers, such as [1, 2, 3], got {answer!r:.60}"
     if list(answer) == [3, 4, 5]:
         return ""
     told = ROW.get(tuple(answer), "which six numbers has word 0, and which of them are head 1's")
     return told if tuple(answer) in ROW else said(len(answer) == 3, "a head has 6 / 2 = 3 numbers") or f"{told}?"
+
+
+def judge_wrong_heads(answer) -> str:
+    """The sentence on the heads that meet the wrong one."""
+    if not isinstance(answer, set | list | tuple) or not all(isinstance(each, int) for each in answer):
+        return f"the answer is a set of heads, such as {{0, 5}}, got {answer!r:.60}"
+    if set(answer) == {1, 4}:
+        return ""
+    if set(answer) == set(range(6)):
+        return "not all: 0 1 0 1 0 1 and 0 0 0 1 1 1 agree in some places; write them below each other"
+    if set(answer) == {0, 2, 3, 5}:
+        return "those are the right ones: they meet the same head either way"
+    if set(answer) == {1, 2, 3, 4}:
+        return "those are wrong once only the split is mended; as it stands, most heads are right"
+    return f"of {sorted(set(answer))} not all are wrong, or some are missing: write the kv of each head, both ways"
 
 
 ASKED = {
@@ -438,8 +453,8 @@ component.exercises = (
     ),
     Exercise(
         **own(split_by_hand, "Move every number of x into its head."),
-        text="Write `split_by_hand(x, heads)`, the first line of this lesson, for texts, words and heads of any number "
-        "and size. Decide yourself where each number goes: loops and slices, no `reshape` and no einops.",
+        text="Write `split_by_hand(x, heads)`, what this lesson's first `rearrange` does, for texts, words and heads "
+        "of any number and size. Decide yourself where each number goes: loops and slices, no `reshape` and no einops.",
         difficulty=2,
         importance=4,
         minutes=8,
@@ -476,8 +491,9 @@ component.exercises = (
         title="Right heads and wrong heads",
         text="Six heads that ask share two that answer: 0, 1, 2 belong to the first, 3, 4, 5 to the second. So `asks` "
         "is split into `kv`, which of the two, and `group`, which of its three; all fits are computed at once, and "
-        "merged again. No shape is wrong, and most heads are right. First write down which are not. Then mend it, and "
-        "write the **probe**: a function that is given any such `fit` and says whether it deals the heads out in turn.",
+        "merged again. No shape is wrong, and most heads are right. First write down which are not, before you run it. "
+        "Then mend it, and write the **probe**: a function that is given any such `fit` and says whether it deals the "
+        "heads out in turn.",
         task="Say whether fit(asks, answers) deals the heads that ask out in turn.",
         difficulty=3,
         importance=5,
@@ -493,6 +509,9 @@ component.exercises = (
         starter='''from einops import einsum, rearrange
 
 
+wrong_heads = ...  # of 0 to 5, those that meet the wrong one: a set
+
+
 def mended_fits(asks, answers):
     """Fits of heads that share: asks (batch, head, query, dim), answers (batch, kv, key, dim). Mend the mistake."""
     kv = answers.shape[1]
@@ -504,8 +523,10 @@ def mended_fits(asks, answers):
 def deals_in_turn(fit) -> bool:
     """Whether fit(asks, answers) deals the heads that ask out in turn, where neighbours should share."""
     raise NotImplementedError("Say whether fit(asks, answers) deals the heads that ask out in turn.")''',
-        answers={"mended_fits": judge_fits, "deals_in_turn": judge_probe},
+        answers={"wrong_heads": judge_wrong_heads, "mended_fits": judge_fits, "deals_in_turn": judge_probe},
         solution="""from einops import einsum, rearrange
+
+wrong_heads = {1, 4}
 
 
 def mended_fits(asks, answers):
