@@ -10,7 +10,7 @@ import torch
 
 from ...config import LlamaConfig
 from ..course.exercise import Exercise, chosen, first_fault, own, said, typed_number
-from ..judge.guard import call
+from ..judge.guard import Fault
 from ..judge.parts import Cases, Component
 
 component = Component("config")
@@ -35,12 +35,18 @@ SMALL = {"hidden_size": 4, "intermediate_size": 8, "num_hidden_layers": 1, "num_
          "num_key_value_heads": 2, "head_dim": 2, "vocab_size": 10}  # fmt: skip
 
 
+def tells_count(found, wanted) -> str:
+    """How far off a count is."""
+    found, wanted = int(found), int(wanted)
+    off, which = abs(found - wanted), "many" if found > wanted else "few"
+    return f"You count {found:,}, where {wanted:,} belong: {off:,} too {which}."
+
+
 def counts(name: str, says: str, **fields):
     """Enter the case `name`: how many numbers a small model with these fields has."""
-    CASES(says)(lambda count: torch.tensor(count(LlamaConfig(SMALL | fields)))).__name__ = name
+    CASES(says, tell=tells_count)(lambda count: torch.tensor(count(LlamaConfig(SMALL | fields)))).__name__ = name
 
 
-counts("no_layer", "no layer: a table and the last norm", num_hidden_layers=0)
 counts("one_layer", "one layer")
 counts("six_layers", "six layers", num_hidden_layers=6)
 counts("shared", "shared heads: keys and values are made for fewer", num_key_value_heads=1)
@@ -51,8 +57,17 @@ counts("whole", "a larger model", hidden_size=12, intermediate_size=30, num_hidd
 
 
 def adapt(answer):
-    """A function of a config as the subject of the cases."""
-    return lambda config: call(answer, config)
+    """A function of a config as the subject of the cases; Fault where it gives no whole number."""
+
+    def count(config):
+        found = answer(config)
+        if found is None:
+            raise Fault("It returned None: is a `return` missing?")
+        if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
+            raise Fault(f"A count is a whole number; it returned {found!r:.60}.")
+        return int(found)
+
+    return count
 
 
 component.part(count, adapt, CASES)
@@ -90,6 +105,22 @@ bug("one_norm", {" + 2 * config.hidden_size": " + config.hidden_size"},
     says="Each layer has two norms, one before attention and one before the MLP; you count one.")
 bug("no_last_norm", {" * layer + config.hidden_size": " * layer"},
     says="After the last layer stands one more norm, of hidden_size gains.")
+bug("table_in_layer", {"tables * table + ": "", "layers * layer": "layers * (tables * table + layer)"},
+    says="The table of words is counted in every layer. It is there once, before the first layer and after the last.")
+bug("narrow", {"queries = config.num_attention_heads * config.head_dim": "queries = config.hidden_size",
+               "keys = config.num_key_value_heads * config.head_dim":
+               "keys = config.hidden_size // config.num_attention_heads * config.num_key_value_heads"},
+    says="A head need not be hidden_size / num_attention_heads wide: head_dim says how wide it is.")
+bug("all_square", {"queries = config.num_attention_heads * config.head_dim": "queries = config.hidden_size",
+                   "keys = config.num_key_value_heads * config.head_dim": "keys = config.hidden_size"},
+    says="The four matrices of attention are not all square: q_proj gives num_attention_heads · head_dim numbers, "
+    "k_proj and v_proj give num_key_value_heads · head_dim.")
+bug("no_width", {"keys = config.num_key_value_heads * config.head_dim": "keys = config.num_key_value_heads"},
+    says="Each key-value head has head_dim numbers, not one.")
+bug("no_width_of_queries", {"queries = config.num_attention_heads * config.head_dim":
+                            "queries = config.num_attention_heads"},
+    says="Each head has head_dim numbers, not one.")
+bug("one_mlp_matrix", {"mlp = 3 * ": "mlp = "}, says="The MLP has three matrices, gate, up and down; you count one.")
 bug("one_layer", {"config.num_hidden_layers * layer": "layer"},
     says="You count one layer. There are num_hidden_layers of them, each with weights of its own.")
 # fmt: on
@@ -107,6 +138,8 @@ SHARES = {
     1000 * UNIT / WHOLE: "That is two matrices for each MLP. It has three: gate, up and down.",
     1000 * UNIT / (WHOLE - 5 * UNIT): "That is two matrices for each MLP. It has three: gate, up and down.",
     59.195: "That is the 135M shape, which has 30 layers and a larger table. Reckon with these sizes.",
+    22.12: "That is the table of words.",
+    20.74: "That is attention.",
     300 * UNIT / WHOLE: "That is the MLP of one layer. There are 5 of them.",
     300 * UNIT / (3 * UNIT + 49152 + 256): "That is the share of one layer. The table of words counts as well.",
     300 * UNIT / (3 * UNIT + 49152): "That is the share of one layer. The table of words counts as well.",
@@ -207,7 +240,15 @@ def slips_of_older(c, positions: int) -> dict[str, int]:
         "The four matrices of attention have biases, hidden_size numbers each.": -layers * 4 * h,
         "The MLP's two matrices have biases: a bias has as many numbers as come out.": -layers * (inner + h),
         "Each norm has a bias as well as gains: twice hidden_size numbers, the last one too.": -(2 * layers + 1) * h,
-        "After the last layer stands one more norm.": -2 * h,
+        "Each norm in a layer has a bias as well as gains: twice hidden_size numbers.": -2 * layers * h,
+        "The last norm has a bias as well.": -h,
+        "After the last layer stands one more norm, with gains and a bias.": -2 * h,
+        "A bias has as many numbers as come out, and out of down come hidden_size.": layers * (inner - h),
+        "A bias has as many numbers as come out, and out of up come intermediate_size.": layers * (h - inner),
+        f"There are {positions:,} positions, whatever max_position_embeddings says.": (
+            c.max_position_embeddings - positions
+        )
+        * h,
         "There is one table of words, at both ends; you count two.": c.vocab_size * h,
         "The gate is gone, and its bias too.": layers * inner,
     }
@@ -215,7 +256,7 @@ def slips_of_older(c, positions: int) -> dict[str, int]:
 
 def judge_older(answer, positions: int = 1024) -> str:
     """The sentence on a count of models in the fashion of GPT-2: what is missing, or too much, in all of them."""
-    found = [call(answer, config) for config in OLDER]
+    found = [answer(config) for config in OLDER]
     wrong = next((each for each in found if isinstance(each, bool) or not isinstance(each, int | float)), None)
     if wrong is not None:
         return f"count_older should return a whole number, got {wrong!r:.60}"
@@ -223,10 +264,10 @@ def judge_older(answer, positions: int = 1024) -> str:
     if not any(off):
         return ""
     sizes = [slips_of_older(config, positions) for config in OLDER]
-    for many in (1, 2, 3, 4):
+    for many in (1, 2, 3, 4, 5):
         for names in combinations(sizes[0], many):
             if [sum(each[name] for name in names) for each in sizes] == off:
-                return " ".join(names)
+                return ("Several things at once. " if many > 1 else "") + " ".join(names)
     more = "more" if off[-1] > 0 else "fewer"
     return f"GPT-2's small shape has {older(OLDER[-1], positions):,} numbers; yours are {abs(off[-1]):,} {more}"
 

@@ -61,7 +61,7 @@ def call(function, *args, **kwargs):
                 "that tensor: make a new one (x = x * 2, not x *= 2; clone before writing into it)."
             )
     if result is None:
-        raise Fault("It returned None (is a `return` missing?), where a tensor belongs.")
+        raise Fault("It returned None (is a `return` missing?).")
     if any(result is value for value in tree_leaves((given_args, given_kwargs)) if isinstance(value, torch.Tensor)):
         raise Fault("It returned its input, as it came in.")
     return result
