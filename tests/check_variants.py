@@ -50,6 +50,21 @@ def by_a_dot_product(x, weight, eps):
     return weight * (wide / (square[..., None] / x.shape[-1] + eps) ** 0.5).to(x.dtype)
 
 
+@right("norm_backward")
+def back_by_autograd(x, weight, eps, gradient):
+    with torch.enable_grad():
+        leaf = x.detach().clone().requires_grad_()
+        y = weight * leaf / torch.sqrt(leaf.square().mean(-1, keepdim=True) + eps)
+        return torch.autograd.grad(y, leaf, gradient)[0]
+
+
+@right("norm_backward")
+def back_by_what_was_normed(x, weight, eps, gradient):
+    inverse = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)
+    normed, pull = x * inverse, gradient * weight
+    return inverse * (pull - normed * (pull * normed).sum(-1, keepdim=True) / x.shape[-1])
+
+
 @right("rms_norm")
 def in_place_on_a_copy(x, weight, eps):
     y = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ...rms_norm import LlamaRMSNorm, rms_norm
-from ..course.exercise import Exercise, chosen, first_fault, same_tensor, typed_number
+from ..course.exercise import Exercise, chosen, first_fault, own, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import built, normal, own_weights, reached, run_with, tells_gradient
@@ -155,6 +155,105 @@ component.part(rms_norm, adapt_function, CASES, steps)
 component.part(LlamaRMSNorm, adapt_class, OF_CLASS, steps)
 
 
+# ---------------------------------------------------------------------------------- what flows back through a norm
+
+
+def norm_backward(x, weight, eps, gradient):
+    """How the loss moves with x, where `gradient` is how it moves with y = rms_norm(x, weight, eps)."""
+    size = torch.sqrt(x.square().mean(dim=-1, keepdim=True) + eps)
+    pull = weight * gradient
+    shared = (pull * x).mean(dim=-1, keepdim=True)
+    return pull / size - x * shared / size**3
+
+
+BACK = Cases()
+
+
+@BACK("at (3, 4) the first number sends back what the lesson found", "batch seq dim")
+def back_on_paper(backward):
+    return backward(torch.tensor([[[3.0, 4.0]]]), torch.ones(2), 0.0, torch.tensor([[[1.0, 0.0]]]))
+
+
+@BACK("each number is pulled by all, through the size", "batch seq dim")
+def back_shared(backward):
+    return backward(normal(30, 2, 11, 7) + 1, ONES, 0.0, normal(31, 2, 11, 7))
+
+
+@BACK("the gain multiplies what comes back first", "batch seq dim")
+def back_gained(backward):
+    return backward(normal(32, 2, 11, 7), normal(33, 7), 0.0, normal(34, 2, 11, 7))
+
+
+@BACK("eps is part of the size", "batch seq dim")
+def back_eps(backward):
+    return backward(0.3 * normal(35, 2, 11, 7), ONES, 0.1, normal(36, 2, 11, 7))
+
+
+def _tells_rest(found, wanted):
+    return "A gradient along x should vanish, since no step along x changes what is read. Something is left of yours."
+
+
+@BACK("what pulls along x comes back as 0", "batch seq dim", tell=_tells_rest, degenerate=True)
+def back_along(backward):
+    x = normal(37, 2, 5, 7)
+    return backward(x, ONES, 0.0, 2 * x)
+
+
+@BACK("every token by itself", "batch seq dim", tell=_tells_leak)
+def back_alone(backward):
+    x, gradient = normal(38, 2, 11, 7), normal(39, 2, 11, 7)
+    edited = gradient.clone()
+    edited[:, 5] *= 3
+    moved = backward(x, ONES, 1e-5, edited) - backward(x, ONES, 1e-5, gradient)
+    return torch.cat([moved[:, :5], moved[:, 6:]], dim=1)
+
+
+@BACK("311 tokens, with gain and eps", "batch seq dim")
+def back_whole(backward):
+    return backward(normal(40, 2, 311, 13) + 0.5, normal(41, 13), 0.1, normal(42, 2, 311, 13))
+
+
+@BACK("any number of axes may stand before the last")
+def back_any_axes(backward):
+    shapes = ((7,), (5, 7), (2, 3, 5, 7))
+    return tuple(backward(normal(43, *shape), normal(44, 7), 1e-3, normal(45, *shape)) for shape in shapes)
+
+
+def adapt_backward(function):
+    def backward(x, weight, eps, gradient):
+        with torch.no_grad():  # by hand: nothing is recorded
+            return call(function, x, weight, eps, gradient)
+
+    return backward
+
+
+def steps_back(x, weight, eps, gradient):
+    """What is computed on the way back, in its order."""
+    size = torch.sqrt(x.square().mean(dim=-1, keepdim=True) + eps)
+    pull = weight * gradient
+    shared = (pull * x).mean(dim=-1, keepdim=True)
+    return [
+        Step("the size of each vector", size, (), waypoint=True, axes="batch seq one", shaped=True),
+        Step("the gain times the gradient", pull, (), waypoint=True, axes="batch seq dim"),
+        Step(
+            "the mean of that times x", shared, ("the gain times the gradient",), waypoint=True,
+            axes="batch seq one", shaped=True,
+        ),
+        Step(
+            "what the size takes away", x * shared / size**3,
+            ("the size of each vector", "the mean of that times x"), waypoint=True, axes="batch seq dim",
+        ),
+        Step(
+            "what comes back to x", pull / size - x * shared / size**3,
+            ("the size of each vector", "the gain times the gradient", "what the size takes away"),
+            axes="batch seq dim",
+        ),
+    ]  # fmt: skip
+
+
+component.part(norm_backward, adapt_backward, BACK, steps_back)
+
+
 # ------------------------------------------------------------------------------------------------- what goes wrong
 
 SILENT = "None; the loss curve looks like that of the right norm."
@@ -280,6 +379,52 @@ bug(
     symptom="In bfloat16 the next layer refuses its input, or everything runs in float32, at twice the memory.",
     says="You went up to float32 and did not come back: the output must have x's dtype. Add .to(x.dtype).",
 )  # fmt: skip
+
+
+SIZE, PULL, SHARED = "the size of each vector", "the gain times the gradient", "the mean of that times x"
+TAKEN, BACK_AT_X = "what the size takes away", "what comes back to x"
+MEAN_OF_ALL = "(pull * x).mean(dim=-1, keepdim=True)"
+SLOW = "It learns, if more slowly: what is sent back is not the slope of the loss."
+
+
+def back(name: str, *edits: dict, step, says: str, symptom: str = SLOW):
+    component.bug(f"back_{name}", "norm_backward", *edits, step=step, symptom=symptom, says=says)
+
+
+# fmt: off
+back("size_fixed", {" - x * shared / size**3": ""}, step=BACK_AT_X,
+     says="The size is held fixed. It grows with every number of x, and what it takes away is missing.")
+back("own_number_only", {MEAN_OF_ALL: "pull * x / x.shape[-1]"}, step=SHARED,
+     says="Each number takes away only what it does to itself. It moves the size, and the size moves *all* the "
+     "others: pull times x is summed over dim.")
+back("sum_for_mean", {"(pull * x).mean": "(pull * x).sum"}, step=SHARED,
+     says="What the size takes away is dim times too much: the size is the root of a mean, so that pull times x is "
+     "averaged.")
+back("pull_alone", {"(pull * x)": "pull"}, step=SHARED,
+     says="The mean is that of the pull alone, as if a mean were subtracted. Multiply by x first: how far the size "
+     "moves y depends on x.")
+back("gain_ignored", {"weight * gradient": "gradient"}, step=PULL,
+     says="The gain is not used: on the way forward it multiplied last, so it multiplies first on the way back.")
+back("gain_in_one_path", {"(pull * x)": "(gradient * x)"}, {"pull / size": "gradient / size"},
+     step=(SHARED, BACK_AT_X),
+     says="The gain is in one of the two paths only. Both begin with the gain times the gradient.")
+back("power", {"size**3": "size**2"}, {"size**3": "size"}, step=TAKEN,
+     says="What the size takes away is divided by a power of it that is too low. One size is there because y is x / "
+     "size, two more because that is a fraction's slope and a root's.")
+back("added", {" - x * shared": " + x * shared"}, step=BACK_AT_X,
+     says="What the growth of the size does is added. A larger size makes y smaller: take it away.")
+back("not_along_x", {" - x * shared": " - shared"}, step=TAKEN,
+     says="What is taken away is the same for all numbers. A number moves the size as far as it is large: times x.")
+back("not_divided", {"pull / size": "pull"}, step=BACK_AT_X,
+     says="The direct path is not divided by the size: y is x / size, so its slope is 1 / size.")
+back("eps_forgotten", {" + eps": ""}, step=SIZE, symptom="A row of zeros, such as padding, sends back NaN.",
+     says="The size lacks eps, with which the way forward was computed.")
+back("over_everything", {MEAN_OF_ALL: "(pull * x).mean()"}, {MEAN_OF_ALL: "(pull * x).mean(dim=-2, keepdim=True)"},
+     step=SHARED,
+     says="Tokens pull one another: the mean runs over other axes than dim. Average the last axis only.")
+back("axis_dropped", {MEAN_OF_ALL: "(pull * x).mean(dim=-1)"}, step=SHARED, symptom="An error about sizes.",
+     says="The mean drops its axis, so that it no longer lines up with x. Keep it as 1: keepdim=True.")
+# fmt: on
 
 
 # ----------------------------------------------------------------------------------------------------- the exercises
@@ -601,6 +746,28 @@ component.exercises = (
 slope_far_out = 1 / r - 30 * 30 / (2 * r**3)""",
         why="A tenth of 0.181. The norm forgets length on the way forward; on the way back it does not: a vector ten "
         "times as long gets a tenth of the gradient, so a long vector is hard to turn.",
+    ),
+    Exercise(
+        **own(norm_backward, "Send the gradient back through a norm, by hand."),
+        text="Fast kernels have the way back written out. You are given x, gain and eps, and `gradient`: how the loss "
+        "moves with each number that the norm gave. Return how it moves with each number of x, without autograd (while "
+        "it is judged, nothing is recorded). The lesson did this for $y_1$ and $x_1$. Here every number of x moves the "
+        "size, and the size moves every number of y.",
+        difficulty=4,
+        importance=3,
+        minutes=20,
+        hints=(
+            "Two paths lead from x to y: straight on, and through the size r, by which all of y is divided. What does "
+            "each send back? And where does the gain come in, if it came last on the way forward?",
+            "*Right at (3, 4), wrong with more numbers*, or *what pulls along x is not 0*: one x moves r, and r moves "
+            "*all* of y, so what comes back through r is gathered over dim, and each x gets a share of it as large as "
+            "itself.",
+            "pull = gain · gradient. Straight on: pull / r. Through r: s = the mean over dim of pull · x, with a 1 "
+            "left; what r takes away is x · s / r³.",
+        ),
+        answers={"norm_backward": component.parts["norm_backward"]},
+        why="What is taken away is just the part of the pull that points along x: a norm lets back what turns a vector "
+        "and holds back what would stretch it.",
     ),
     Exercise(
         name="mended_norm",
