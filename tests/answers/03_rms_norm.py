@@ -18,6 +18,16 @@ def head_norm(x, weight, eps):
 }
 
 
+def straight_on(x, weight, eps, gradient):
+    return weight * gradient / (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+
+
+def each_its_own(x, weight, eps, gradient):
+    size = (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+    pull = weight * gradient
+    return pull / size - pull * x * x / (len(weight) * size**3)
+
+
 def summed(x, weight, eps):
     return weight * x / (x.square().sum(dim=-1, keepdim=True) + eps).sqrt()
 
@@ -50,6 +60,8 @@ WRONG = [
     ("slope_far_out", 0.0079, "over two numbers"),
     ("slope_far_out", -0.0136, "grows with x₂"),
     ("slope_far_out", 0.0128, "the length 50"),
+    ("norm_backward", straight_on, "The size is held fixed"),
+    ("norm_backward", each_its_own, "Each number takes away only what it does to itself"),
     ("mended_size", summed, "√dim too small"),
     ("mended_size", repaired_outside, "counts dim times less"),
     ("too_small_by_root_dim", not_one, "should say False of"),
