@@ -407,8 +407,8 @@ back("gain_ignored", {"weight * gradient": "gradient"}, step=PULL,
      says="The gain is not used: on the way forward it multiplied last, so it multiplies first on the way back.")
 back("gain_last", {"weight * gradient": "gradient", "return pull": "return weight * (pull", "size**3": "size**3)"},
      step=PULL,
-     says="The gain multiplies last. It did so on the way forward, so it comes first on the way back: before the numbers "
-     "are gathered over dim, where each has a gain of its own.")
+     says="The gain multiplies last. It did so on the way forward, so it comes first on the way back: before the "
+     "numbers are gathered over dim, where each has a gain of its own.")
 back("gain_in_one_path", {"(pull * x)": "(gradient * x)"}, {"pull / size": "gradient / size"},
      step=(SHARED, BACK_AT_X),
      says="The gain is in one of the two paths only. Both begin with the gain times the gradient.")
