@@ -456,7 +456,7 @@ component.exercises = (
         hints=(
             "Two units that face each other. One row of gate and one of up belong to each: which column of them is "
             "not 0?",
-            "*At (−4, 5) I get −0.36*: that is one unit. *I get −19.28*: the second unit's offer is not turned. *My "
+            "*At (−4, 5) I get −0.36*: that is one unit. *I get 19.28*: the second unit's offer is not turned. *My "
             "product stands everywhere*: row i of down writes into place i of the output.",
             "Zeros of the right shapes first: (2, dim), (2, dim), (dim, 2). Then 1 and −1 into column `one` of gate "
             "and column `other` of up; and down's first row takes both units as they are.",
