@@ -174,7 +174,7 @@ def multiplied(name: str, says: str, x, one: int = 0, other: int = 1):
     PRODUCTS(says, "seq dim", tolerance=1e-4)(lambda multiplies: multiplies(x, one, other)).__name__ = name
 
 
-multiplied("on_paper", "−4 times 5", torch.tensor([[-4.0, 5]]))
+multiplied("on_paper", "−4 times 5, beside a 7", torch.tensor([[-4.0, 5, 7]]))
 multiplied("both_signs", "2 times 3, with every sign", torch.tensor([[2.0, 3], [-2, 3], [2, -3], [-2, -3]]))
 multiplied("nothing", "0 times anything", torch.tensor([[0.0, 5], [5, 0]]))
 multiplied("other_places", "places 3 and 1 of five, multiplied into place 0", normal(54, 9, 5), 3, 1)
@@ -292,6 +292,9 @@ slip("gate_not_turned", {TURNED_GATE: "one] = 1, 1"},
     says="The two cancel, silu(a) · b + silu(a) · (−b) = 0. Turn the second unit's gate round as well.")
 slip("units_alike", {TURNED_GATE: "one] = 1, 1", TURNED_UP: "other] = 1, 1"},
     says="Both units are the same one, so silu(a) · b comes out twice. The second reads −a and −b.")
+slip("one_place_twice", {"gate[0, one], gate[1, one]": "gate[0, other], gate[1, other]"},
+     {"up[0, other], up[1, other]": "up[0, one], up[1, one]"},
+    says="Gate and up read the same place, and make its square. One reads column `one`, the other column `other`.")
 slip("averaged", {ADDED: "down[0] = 0.5"},
     says="Half the product comes out: down adds the two units, it takes no mean. What one leaks the other lacks.")
 slip("into_every_place", {ADDED: "down[:] = 1"},
@@ -389,7 +392,7 @@ FACING = {
     FIRST: "that is the first unit alone; the gate of the second is wide open, at 1.226 of its offer −4",
     SECOND: "that is the second unit alone; the first leaks silu(−1.5) of its offer 4",
     FIRST - SECOND: "the second unit's offer is −b = −4, and you took 4",
-    2 * SECOND: "silu(−1.5) is not −silu(1.5): a shut gate leaks little, −0.274",
+    2 * SECOND: "a shut gate leaks little: silu(−1.5) is −0.274, and not −silu(1.5)",
     6: "the sign is lost: at the second unit an open gate has the offer −4",
 }
 GROWS = {
