@@ -1,7 +1,7 @@
 """Attention: what must hold of the mask, of its arithmetic and of the module, the way to them, what goes wrong, and
 its exercises.
 
-Subjects are called as mask(queries, keys, device), attend(q, k, v, mask), and
+Subjects are called as mask(queries, keys, device), attend(q, k, v, mask), bare(x, dim, seed=…, change={…}), and
 attention(x, config, seed=…, change={…}, rotation=…, mask=…, cache=…).
 """
 
@@ -11,13 +11,14 @@ from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
+from einops import einsum, rearrange
+from torch import nn
 
 from ...attention import LlamaAttention, attend, attend_by_hand, causal_mask
 from ...config import LlamaConfig
 from ...kv_cache import KVCache
 from ...rotary import LlamaRotaryEmbedding, rotate
-from ..course.exercise import Exercise, chosen, first_fault, said, same_tensor, typed_number
+from ..course.exercise import Exercise, chosen, first_fault, own, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import built, normal, reached, run_with, tells_gradient
@@ -32,6 +33,24 @@ component = Component(
     },
 )
 bug, also = component.bug, component.also
+
+
+class BareAttention(nn.Module):
+    """Causal attention in heads, and nothing besides: (batch, seq, hidden) → the same shape."""
+
+    def __init__(self, hidden=576, dim=64):
+        super().__init__()
+        self.dim, self.rotary = dim, LlamaRotaryEmbedding(dim)
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(hidden, hidden, bias=False) for _ in "qkvo")
+
+    def forward(self, x):
+        made, split = (self.q_proj(x), self.k_proj(x), self.v_proj(x)), "batch seq (head dim) -> batch head seq dim"
+        q, k, v = (rearrange(each, split, dim=self.dim) for each in made)
+        q, k = self.rotary(q), self.rotary(k)
+        scores = einsum(q, k, "batch head query dim, batch head key dim -> batch head query key") / math.sqrt(self.dim)
+        scores = scores.masked_fill(~causal_mask(x.shape[1], x.shape[1]), -math.inf)
+        told = einsum(scores.softmax(dim=-1), v, "batch head query key, batch head key dim -> batch head query dim")
+        return self.o_proj(rearrange(told, "batch head seq dim -> batch seq (head dim)"))
 
 
 # ------------------------------------------------------------------------------------- what must hold of the mask
@@ -324,6 +343,56 @@ def adapt_class(kind):
     return attention
 
 
+# ----------------------------------------------------------------------------------- what must hold of the bare module
+
+OF_BARE = Cases()
+
+
+@cache
+def _bare_config(hidden, dim):
+    return LlamaConfig(hidden_size=hidden, num_attention_heads=hidden // dim, num_key_value_heads=hidden // dim,
+                       head_dim=dim)  # fmt: skip
+
+
+def of_bare(name, says, seed, seq, hidden=30, tolerance=3e-4, degenerate=False, **more):
+    """Enter the case `name`: what the bare module makes of random x, in heads of 10."""
+    x, enter = normal(seed, 2, seq, hidden), OF_BARE(says, HIDDEN_AXES, tolerance=tolerance, degenerate=degenerate)
+    enter(lambda bare: bare(x, 10, **more)).__name__ = name
+
+
+of_bare("bare_alone", "a token alone passes its value through v_proj and o_proj", 71, seq=1)
+of_bare("bare_projected", "zeroing o_proj zeroes the output", 72, 5, degenerate=True, change={"o_proj.weight": 0.0})
+MEAN = "with equal scores a token gets the mean of the values so far"
+of_bare("bare_mean", MEAN, 73, 5, change={"q_proj.weight": 0.0})
+of_bare("bare_head", "one head: the weights are softmax(q·k / √dim), over the keys", 74, 11, hidden=10)
+
+
+@OF_BARE("editing token 5 moves nothing before it", HIDDEN_AXES, tell=_tells_leak)
+def bare_causal(bare):
+    x = normal(75, 2, 11, 30)
+    edited = x.clone()
+    edited[:, 5] = normal(76, 2, 30)
+    return (bare(edited, 10) - bare(x, 10))[:, :5]
+
+
+of_bare("bare_heads", "three heads, each on its own", 77, 11)
+of_bare("bare_long", "307 tokens", 78, 307, hidden=20, tolerance=1e-3)
+
+
+@OF_BARE("gradients reach the input and every weight", tolerance=2e-3, tell=tells_gradient)
+def bare_gradients(bare):
+    x = normal(79, 2, 5, 30).requires_grad_()
+    change = {name: weight.requires_grad_() for name, weight in _weights_of(_bare_config(30, 10), 80).items()}
+    return reached((bare(x, 10, change=change) * normal(84, 2, 5, 30)).sum(), x=x, **change)
+
+
+def adapt_bare(kind):
+    def bare(x, dim, seed=50, change=None):
+        return run_with(built(kind, x.shape[-1], dim), _weights_of(_bare_config(x.shape[-1], dim), seed, change), x)
+
+    return bare
+
+
 # ------------------------------------------------------------------------------------------------------- the steps
 
 QUERIES, KEYS, VALUES = "the queries", "the keys", "the values"
@@ -396,10 +465,16 @@ def module_steps(x, config, seed=50, change=None, rotation=None, mask=None, cach
     ]
 
 
+def bare_steps(x, dim, seed=50, change=None):
+    return module_steps(x, _bare_config(x.shape[-1], dim), seed, change)
+
+
 component.part(causal_mask, adapt_mask, MASK_CASES, mask_steps)
 component.part(attend_by_hand, adapt_attend, CASES, attend_steps)
 component.part(attend, adapt_attend, CASES, attend_steps)
 component.part(LlamaAttention, adapt_class, OF_CLASS, module_steps)
+UNSEEN = "counted_from_key_zero", "mask_on_the_usual_device"  # it has as many keys as queries, and names no device
+component.part(BareAttention, adapt_bare, OF_BARE, bare_steps, unseen=UNSEEN)
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -613,6 +688,46 @@ bug("mask_checked_too_late", "LlamaAttention",
     step=SCALED, symptom="With a cache, every mask is refused, and its tokens are in the cache all the same.",
     says="The mask is checked after the cache has taken the new keys, which are then counted twice. "
     "check_mask comes before cache.update.")
+
+# In the bare module.
+BARE_MASK = "~causal_mask(x.shape[1], x.shape[1])"
+BARE_FILL = f"        scores = scores.masked_fill({BARE_MASK}, -math.inf)\n"
+BARE_TURN = "q, k = self.rotary(q), self.rotary(k)"
+BARE_MADE = "made, split = (self.q_proj(x), self.k_proj(x), self.v_proj(x))"
+BARE_MERGE = 'rearrange(told, "batch head seq dim -> batch seq (head dim)")'
+BARE_CUT = "rearrange(each, split, dim=self.dim)"
+KEEP = "causal_mask(x.shape[1], x.shape[1])"
+BARE = {
+    "no_scale": [{" / math.sqrt(self.dim)": ""}],
+    "divided_by_dim": [{"math.sqrt(self.dim)": "self.dim"}],
+    "divided_by_root_of_width": [{"math.sqrt(self.dim)": "math.sqrt(x.shape[-1])"}],
+    "times_root": [{"/ math.sqrt(self.dim)": "* math.sqrt(self.dim)"}],
+    "mask_absent": [{BARE_FILL: ""}],
+    "mask_transposed": [{BARE_MASK: f"{BARE_MASK}.mT"}],
+    "mask_inverted": [{BARE_MASK: KEEP}],
+    "mask_one_late": [{BARE_MASK: f"{BARE_MASK}.triu(2)"}],
+    "diagonal_masked": [{BARE_MASK: f"~{KEEP}.tril(-1)"}],
+    "filled_with_zero": [{"-math.inf": "0.0"}, {BARE_FILL: f"        scores = scores * {KEEP}\n"}],
+    "zeroed_after_softmax": [{BARE_FILL: "", "scores.softmax(dim=-1)": f"(scores.softmax(dim=-1) * {KEEP})"}],
+    "softmax_over_queries": [{"softmax(dim=-1)": "softmax(dim=-2)"}],
+    "softmax_over_heads": [{"softmax(dim=-1)": "softmax(dim=1)"}],
+    "only_q_turned": [{BARE_TURN: "q = self.rotary(q)"}],
+    "only_k_turned": [{BARE_TURN: "k = self.rotary(k)"}],
+    "v_turned": [{BARE_TURN: f"{BARE_TURN}\n        v = self.rotary(v)"}],
+    "never_turned": [{f"        {BARE_TURN}\n": ""}],
+    "heads_by_reshape": [{BARE_CUT: "each.reshape(len(x), -1, x.shape[1], self.dim)"}],
+    "dim_before_head": [{"batch seq (head dim) -> batch head": "batch seq (dim head) -> batch head",
+                         "batch seq (head dim)\")": "batch seq (dim head)\")"}],
+    "merged_without_swap": [{BARE_MERGE: "told.reshape(len(x), x.shape[1], -1)"}],
+    "no_output_projection": [{f"self.o_proj({BARE_MERGE})": BARE_MERGE}],
+    "values_from_keys": [{BARE_MADE: BARE_MADE.replace("v_proj", "k_proj")}],
+    "keys_from_values": [{BARE_MADE: BARE_MADE.replace("k_proj", "v_proj")}],
+}
+bug("keys_from_values", "LlamaAttention", {"self.k_proj(x)": "self.v_proj(x)"},
+    step=(KEYS, TURNED_K), symptom="The loss is worse: what a token is found by is what it passes on.",
+    says="The keys are made by v_proj. Keys and values have projections of their own: k_proj.")
+for name, spellings in BARE.items():
+    also(name, "BareAttention", *spellings)
 # fmt: on
 
 
@@ -745,9 +860,28 @@ component.exercises = (
         ),
     ),
     Exercise(
+        **own(BareAttention, "Project, cut into heads, rotate q and k, score, mask, softmax, mix, join, project.",
+              "forward"),
+        text="Write the forward of the bare component: all of part one, in the order in which the lesson came to it. "
+        "The four matrices, the rotation and the size `dim` of a head are there; `causal_mask` is yours.",
+        difficulty=3, importance=5, minutes=20,
+        hints=(
+            "Write down the axes of each thing before its line: x, what a projection gives, a head's queries, the "
+            "scores, what the heads heard, the output. Two of them are given: the first and the last.",
+            "*The shapes agree and the numbers do not*: did you cut heads by pattern, the head before the dim, never "
+            "by a reshape? Is the root that of a head's size, not of x's width? *An early token moves when a later one "
+            "is edited*: where the mask is True a query **may** look, and what is filled is the rest.",
+            "q, k, v: projected and cut into (batch head seq dim) → q and k rotated, v not → scores: for each head "
+            "the sum over dim, query by key, divided by the root of `dim` → −∞ where the causal mask is not True → "
+            "softmax over the keys → the mean of the values, weighted → heads joined behind seq → `o_proj`.",
+        ),
+        answers={"BareAttention": component.parts["BareAttention"]},
+        why="These few lines are attention in every transformer. What comes in part two changes none of them.",
+    ),
+    Exercise(
         name="attend_by_hand", kind="implement",
         task="Group the queries, score, divide by √dim, mask, softmax, mix the values, ungroup.",
-        difficulty=4, importance=5, minutes=30,
+        difficulty=4, importance=5, minutes=25,
         hints=(
             "Seven steps, and the lesson did each of them alone above. Write down the axes after each step before you "
             "write its line. One line more is for a query that may look at nothing: softmax gives it no numbers, and "
@@ -777,7 +911,7 @@ component.exercises = (
     Exercise(
         name="LlamaAttention.forward", kind="implement",
         task="Project, cut into heads, rotate q and k, attend, join the heads, project back.",
-        difficulty=4, importance=5, minutes=25,
+        difficulty=4, importance=5, minutes=20,
         hints=(
             "Read the four projections in `__init__`: each tells how many heads of `head_dim` numbers come out. And "
             "three things are optional: a rotation, a mask, a cache.",

@@ -111,7 +111,7 @@ class Part:
 
     `adapt` turns what a learner hands in into the subject of the cases. `steps`, called as a subject is, gives what
     the lesson computes on the way; `look` finds where a case leaves it, where that is not seen by the tensors that are
-    made (steps.py). `of` is the part whose mistakes it can have, itself unless it is an answer.
+    made (steps.py). `of` is the part whose mistakes it can have, itself unless it is an answer; `unseen` never show.
     """
 
     name: str
@@ -122,10 +122,12 @@ class Part:
     steps: Callable[..., Sequence[Step]] | None = None
     of: str = ""
     look: Callable | None = None
+    unseen: tuple[str, ...] = ()
 
     def wrong(self) -> list[tuple[Bug, Callable]]:
         """Every mistake that this part can have, with a version that makes it; mistakes come once for each spelling."""
-        return self.component.wrong(self.of or self.name)
+        unseen = {f"{self.component.name}.{name}" for name in self.unseen}
+        return [each for each in self.component.wrong(self.of or self.name) if each[0].name not in unseen]
 
 
 class Component:
@@ -150,8 +152,8 @@ class Component:
         self.bugs: dict[str, Bug] = {}
         self.exercises: tuple = ()
 
-    def part(self, reference: Callable, adapt: Callable, cases: Cases, steps=None, look=None) -> Part:
-        """Enter a part; ValueError for a second one of its name.
+    def part(self, reference: Callable, adapt: Callable, cases: Cases, steps=None, look=None, unseen=()) -> Part:
+        """Enter a part; ValueError for a second one of its name. `unseen` names mistakes that never show in it.
 
         A reference that the lesson does not export is one of its own functions, and is written in the component's file.
         """
@@ -164,7 +166,7 @@ class Component:
             self.text += "\n\n\n" + inspect.getsource(reference)
             del self.nodes
             vars(self).pop("made_of", None)
-        self.parts[name] = Part(name, reference, adapt, tuple(cases), self, steps, look=look)
+        self.parts[name] = Part(name, reference, adapt, tuple(cases), self, steps, look=look, unseen=unseen)
         return self.parts[name]
 
     def like(self, name: str, part: str, without: Sequence[str] = (), adapt=None, steps=None) -> Part:
@@ -174,7 +176,8 @@ class Component:
         """
         known = self.parts[part]
         cases = tuple(Cases(known.cases).without(*without))
-        return Part(name, known.reference, adapt or known.adapt, cases, self, steps or known.steps, part, known.look)
+        adapt, steps = adapt or known.adapt, steps or known.steps
+        return Part(name, known.reference, adapt, cases, self, steps, part, known.look, known.unseen)
 
     def probe(self, part: str, yes: Sequence[str], no: Sequence[str] = ()) -> Callable[[Callable], str]:
         """A judge of probes: what says True of every version with a mistake of `yes`, and False of the lesson's own and
