@@ -189,7 +189,7 @@ class Component:
                 for bug in (self.bugs[f"{self.name}.{name}"] for name in names):
                     says = f"one with this mistake: {bug.says.rstrip('.')}"
                     told += [(wanted, says, self.version(part, spelling))  # a new one, whatever a probe does to it
-                             for spelling in bug.spellings]  # fmt: skip
+                             for spelling in bug.spellings if spelling[0] in {part, *self.made_of[part]}]  # fmt: skip
             for wanted, name, version in told:
                 if bool(answer(version)) != wanted:
                     return f"it should say {wanted} of {name}"
