@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from llama_tutorial import cli
+from llama_tutorial import classroom, cli
 from llama_tutorial.classroom import course as exercises
 from llama_tutorial.classroom.course import cut, pieces
 from llama_tutorial.classroom.course import notebook as student
@@ -1484,3 +1485,12 @@ def test_what_a_page_defines_of_a_lessons_own_functions_is_what_is_judged():
                 defining = [cell for cell in cells if re.search(rf"^(def|class) {name}\b", cell, re.MULTILINE)]
                 shown = [pieces.definition(name, [cell]) for cell in defining]
                 assert all(pieces.same_code(each, exercise.solution) for each in shown), f"{lesson}: {name}"
+
+
+def test_two_components_of_one_lesson_share_its_notebook(monkeypatch):
+    found = dict(classroom.discovered())
+    more = classroom.discovered()["rms_norm"].exercises[2:3]
+    found["another"] = SimpleNamespace(lesson="03_rms_norm", exercises=more)
+    monkeypatch.setattr(classroom, "discovered", lambda: found)
+    names = [each.name for each in exercises._lessons.__wrapped__(None)["03_rms_norm"]]
+    assert names == [each.name for each in exercises.lessons()["03_rms_norm"]] + [more[0].name]

@@ -23,8 +23,11 @@ def lessons(seed: int | None = None) -> dict[str, tuple[Exercise, ...]]:
 
 @cache
 def _lessons(seed: int | None) -> dict[str, tuple[Exercise, ...]]:
-    components = [component for component in classroom.discovered().values() if component.exercises]
-    return {each.lesson: tuple(exercise.of(seed) for exercise in each.exercises) for each in components}
+    found: dict[str, tuple[Exercise, ...]] = {}
+    for component in classroom.discovered().values():  # of a lesson with several modules, one after the other
+        here = tuple(exercise.of(seed) for exercise in component.exercises)
+        found |= {component.lesson: found.get(component.lesson, ()) + here} if here else {}
+    return found
 
 
 def by_name(seed: int | None = None) -> dict[str, tuple[str, Exercise]]:
