@@ -370,10 +370,10 @@ component.exercises = (
     ),
     Exercise(
         **own(count, "Count the numbers that a model of that config is made of."),
-        text="How many numbers is a model made of? Write `count(config)`: one table of words, the layers, and a last "
-        "norm. Each layer has attention (`q_proj`, `k_proj`, `v_proj`, `o_proj`), an MLP (`gate_proj`, `up_proj`, "
-        "`down_proj`) and two norms. A matrix has as many numbers as it takes in times as it gives out; a norm has "
-        "`hidden_size`. There are no biases. The 135M shape, `count(LlamaConfig())`, has 134,515,008.",
+        text="How many numbers is a model made of? Write `count(config)`: one table of words (two where "
+        "`tie_word_embeddings` is False), the layers, and a last norm. What stands in a layer, and in which shapes, "
+        "the page has printed: q, k, v and o of attention, gate, up and down of the MLP, two norms. Take no biases "
+        "into account. The 135M shape, `count(LlamaConfig())`, has 134,515,008.",
         difficulty=2,
         importance=4,
         minutes=12,
