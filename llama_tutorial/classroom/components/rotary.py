@@ -13,6 +13,7 @@ from ...rotary import LlamaRotaryEmbedding, rotary_frequencies, rotate, slow_the
 from ..course.exercise import Exercise, chosen, first_fault, own, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
+from ..judge.steps import BUILT
 from ..judge.subjects import built, normal, reached, tells_gradient
 
 component = Component("rotary")
@@ -635,6 +636,14 @@ bug("quarter_not_crossed", "halves_turned", {"[-right, up]": "[-up, right]"}, st
     says="The halves stay where they are. A quarter turn makes height of width: (up, right) becomes (−right, up).")
 bug("half_turn", "halves_turned", {"[-right, up]": "[-right, -up]"}, step=CROSSED, symptom=WORSE,
     says="There is one minus too many: (up, right) becomes (−right, up), and a hand at twelve moves on to three.")
+bug("quarter_of_two_axes", "halves_turned", {READ: HANDS_READ, WRITTEN: HANDS_WRITTEN}, step=CROSSED,
+    symptom="An error as soon as x has heads or a batch.",
+    says="Your pattern is for (seq, dim) alone. x may have any axes before the last: begin the pattern with `...`.")
+bug("quarter_of_first_axis", "halves_turned",
+    {f'rearrange(x, "{READ}", two=2)': "x.chunk(2)",
+     f'rearrange([-right, up], "{WRITTEN}")': "torch.cat([-right, up])"},
+    {f'rearrange([-right, up], "{WRITTEN}")': "torch.cat([-right, up])"}, step=CROSSED, symptom=WORSE,
+    says="You cut or join along the first axis, and mix tokens. The halves are those of the last axis: dim=-1.")
 bug("quarter_of_neighbours", "halves_turned",
     {READ: "... (pair two) -> two ... pair", WRITTEN: "two ... pair -> ... (pair two)"}, step=CROSSED, symptom=UNSEEN,
     says="Your hands are neighbours, (2i, 2i + 1). Here number i goes with number i + dim/2: `(two pair)`.")
@@ -721,13 +730,27 @@ bug("position_unused", "turn_hands", {"torch.arange(len(x)).float()": "torch.one
 bug("one_speed", "turn_hands", {"speeds, \"seq": "speeds[0].expand(len(speeds)), \"seq"}, step=ANGLES,
     symptom="The same as a clock with one hand: far tokens look near.",
     says="All your hands turn at the speed of the first. Hand i has the speed i.")
+bug("not_every_speed", "turn_hands", {WAY: f"{POSITIONS} * speeds"}, step=ANGLES,
+    symptom="An error: the size of tensor a must match the size of tensor b.",
+    says="Positions are (seq) and speeds (pair): multiplied as they are, seq is set against pair. Every position meets "
+    "every speed: name both axes in an einsum, or give the positions a last axis of 1.")
 for name, edits in (
+    ("not_every_speed", {BARE_WAY: f"{POSITIONS.replace('len(x)', 'x.shape[-2]')} * self.speeds"}),
     ("divided_by_speed", {BARE_WAY: f"{POSITIONS.replace('len(x)', 'x.shape[-2]')}[:, None] / self.speeds"}),
     ("speed_added", {BARE_WAY: f"{POSITIONS.replace('len(x)', 'x.shape[-2]')}[:, None] + self.speeds"}),
     ("position_unused", {"torch.arange(x.shape[-2]).float()": "torch.ones(x.shape[-2])"}),
     ("one_speed", {"self.speeds, \"seq": "self.speeds[0].expand(len(self.speeds)), \"seq"}),
 ):
     also(name, "BareRotary", edits)
+bug("half_of_64", "turn_hands", {f'rearrange(x, "{HANDS_READ}", two=2)': "x[:, :32], x[:, 32:]"}, step=FIRST,
+    symptom="An error with any head that is not 64 wide.",
+    says="You cut after 32 numbers, which is the half of 64 only. Cut x into two halves, whatever its width.")
+bug("width_hard_coded", "BareRotary", {"i / dim)": "i / 64)"}, {"range(dim // 2)": "range(32)"}, step=SPEEDS,
+    symptom="None with heads 64 wide; others turn at wrong speeds, or fail.",
+    says="32 or 64 of the lesson's example still stands in yours. There are dim/2 speeds, and dim is in the exponent.")
+bug("no_super", "BareRotary", {"super().__init__()": "pass"}, step=BUILT,
+    symptom="An AttributeError as soon as the module is called.",
+    says="A module begins with super().__init__(), which makes it one; without, PyTorch cannot call it.")
 bug("counts_rows", "BareRotary", {"x.shape[-2]": "len(x)"}, step=ANGLES,
     symptom="An error in every batch whose rows are not as many as its tokens.",
     says="You count along the first axis, which is the batch. Tokens stand on the axis before the last: x.shape[-2].")
