@@ -1,5 +1,10 @@
 """Answers to this lesson's exercises: right ones to transfer exercises, and wrong ones with what is said of them."""
 
+import torch
+
+from llama_tutorial.classroom.components.rotary import BareRotary
+from llama_tutorial.rotary import rotate
+
 # These stand nowhere in the package.
 TRANSFER = {
     "rotate_part": """def rotate_part(x, rotation):
@@ -12,7 +17,47 @@ laws_that_hold = {"identity at 0", "length", "distance only"}""",
     return theta * factor ** (dim / (dim - 2))""",
 }
 
+
+def neighbours(x, speeds):
+    angles = torch.arange(len(x))[:, None] * speeds
+    cos, sin, up, right = angles.cos(), angles.sin(), x[:, ::2], x[:, 1::2]
+    return torch.stack([up * cos - right * sin, right * cos + up * sin], dim=-1).flatten(1)
+
+
+def overwritten(x, speeds):
+    out, half = torch.empty_like(x), len(speeds)
+    for position in range(len(x)):
+        for i in range(half):
+            cos, sin = torch.cos(position * speeds[i]), torch.sin(position * speeds[i])
+            out[position, i] = x[position, i] * cos - x[position, i + half] * sin
+            out[position, i + half] = x[position, i + half] * cos + out[position, i] * sin
+    return out
+
+
+def of_tokens(x):
+    up, right = x.chunk(2)
+    return torch.cat([-right, up])
+
+
+class OfTheBatch(BareRotary):
+    def forward(self, x):
+        angles = torch.outer(torch.arange(len(x)).float(), self.speeds)
+        return rotate(x, (angles.cos(), angles.sin()))
+
+
+class OfTheExample(BareRotary):
+    def __init__(self, dim, theta=10000.0):
+        super().__init__(dim, theta)
+        self.speeds = torch.tensor([theta ** (-2 * i / 64) for i in range(dim // 2)])
+
+
 WRONG = [
+    ("turn_hands", neighbours, "interleaved layout"),
+    ("turn_hands", overwritten, "after that was overwritten"),
+    ("halves_turned", lambda x: x.roll(x.shape[-1] // 2, -1), "a mirror, not a turn"),
+    ("halves_turned", of_tokens, "along the first axis"),
+    ("BareRotary", OfTheBatch, "first axis, which is the batch"),
+    ("BareRotary", OfTheExample, "of the lesson's example"),
     ("slowest_turn", 500000, "a turn is 2π"),
     ("slowest_turn", 7.0, "times the right number"),
     ("slowest_turn", "many", "is a number"),

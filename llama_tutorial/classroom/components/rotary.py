@@ -748,12 +748,17 @@ bug("half_of_64", "turn_hands", {f'rearrange(x, "{HANDS_READ}", two=2)': "x[:, :
 bug("width_hard_coded", "BareRotary", {"i / dim)": "i / 64)"}, {"range(dim // 2)": "range(32)"}, step=SPEEDS,
     symptom="None with heads 64 wide; others turn at wrong speeds, or fail.",
     says="32 or 64 of the lesson's example still stands in yours. There are dim/2 speeds, and dim is in the exponent.")
+bug("doubled_twice", "BareRotary", {"range(dim // 2)": "range(0, dim, 2)"}, step=SPEEDS, symptom=SILENT,
+    says="The 2 is there twice: i counts 0, 2, 4 … and is doubled besides. Count by ones, or leave out the 2.")
 bug("no_super", "BareRotary", {"super().__init__()": "pass"}, step=BUILT,
     symptom="An AttributeError as soon as the module is called.",
     says="A module begins with super().__init__(), which makes it one; without, PyTorch cannot call it.")
 bug("counts_rows", "BareRotary", {"x.shape[-2]": "len(x)"}, step=ANGLES,
     symptom="An error in every batch whose rows are not as many as its tokens.",
     says="You count along the first axis, which is the batch. Tokens stand on the axis before the last: x.shape[-2].")
+bug("counts_width", "BareRotary", {"x.shape[-2]": "x.shape[-1]"}, step=ANGLES,
+    symptom="An error wherever there are not as many tokens as numbers in a vector.",
+    says="You count along the last axis, the numbers of one vector. Tokens stand on the axis before it: x.shape[-2].")
 bug("counts_heads", "LlamaRotaryEmbedding", {"if positions is None:": "if x.ndim == 4:\n            "
      "return rotate(x.transpose(1, 2), self.angles(torch.arange(x.shape[1]))).transpose(1, 2)\n"
      "        if positions is None:"},
