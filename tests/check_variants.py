@@ -23,6 +23,62 @@ def right(exercise):
     return enter
 
 
+# --------------------------------------------------------------------------------------------------------------- heads
+
+
+@right("split_by_hand")
+def split_by_chunks(x, heads):
+    return torch.stack(x.chunk(heads, dim=-1), dim=1)
+
+
+@right("split_by_hand")
+def split_by_view_and_transpose(x, heads):
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
+
+
+@right("split_by_hand")
+def split_by_names(x, heads):
+    return rearrange(x, "batch seq (head dim) -> batch head seq dim", head=heads)
+
+
+@right("split_by_hand")
+def split_by_windows(x, heads):
+    dim = x.shape[-1] // heads
+    return x.unfold(-1, dim, dim).movedim(2, 1)
+
+
+@right("split_by_hand")
+def split_number_by_number(x, heads):
+    batch, seq, width = x.shape
+    out = torch.empty(batch, heads, seq, width // heads, dtype=x.dtype)
+    for text in range(batch):
+        for word in range(seq):
+            for place in range(width):
+                out[text, place // (width // heads), word, place % (width // heads)] = x[text, word, place]
+    return out
+
+
+@right("merge_by_hand")
+def merge_by_cat(x):
+    return torch.cat(x.unbind(1), dim=-1)
+
+
+@right("merge_by_hand")
+def merge_by_transpose_and_reshape(x):
+    return x.transpose(1, 2).reshape(len(x), x.shape[2], -1)
+
+
+@right("merge_by_hand")
+def merge_by_names(x):
+    return rearrange(x, "batch head seq dim -> batch seq (head dim)")
+
+
+@right("merge_by_hand")
+def merge_by_lists(x):
+    words = [[[number for head in text for number in head[word]] for word in range(x.shape[2])] for text in x.tolist()]
+    return torch.tensor(words, dtype=x.dtype)
+
+
 # --------------------------------------------------------------------------------------------------------------- norm
 
 
@@ -271,6 +327,7 @@ def by_cases(inv_freq, factor, low_freq_factor, high_freq_factor, original_max_p
 
 
 # ---------------------------------------------------------------------------------------------------------- attention
+
 
 @right("causal_mask")
 def by_counting(queries, keys, device=None):

@@ -47,4 +47,5 @@ WRONG = [
     ("deals_in_turn", lambda fit: True, "should say False of the right one"),
     ("pool", pooled_apart, "far apart"),
     ("pool", lambda pictures: pictures.reshape(2, len(pictures[0]) // 2, -1, 4).mean(-1), "a mere reshape"),
+    ("pool", lambda pictures: pictures[:, ::2, ::2], "one number of each patch"),
 ]

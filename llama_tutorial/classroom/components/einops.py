@@ -368,9 +368,19 @@ def judge_pool(answer, down: int = 2, across: int = 2) -> str:
             slip = reduce(pictures, pattern, how, down=down, across=across)
             if made.shape == slip.shape and torch.allclose(made.float(), slip, rtol=1e-4):
                 return says
-        cut = pictures.reshape(2, rows, columns, -1).mean(dim=-1)
-        if told and getattr(made, "shape", None) == cut.shape and torch.allclose(made, cut, rtol=1e-4):
-            return "that is a mere reshape: it averages numbers that follow one another in a row, not a patch"
+        large = reduce(
+            pictures, "batch (row down) (column across) -> batch row column", "mean", row=down, column=across
+        )
+        others = {
+            "that is a mere reshape: it averages numbers that follow one another in a row, not a patch": (
+                pictures.reshape(2, rows, columns, -1).mean(dim=-1)
+            ),
+            "that keeps one number of each patch and drops the others": pictures[:, ::down, ::across],
+            f"you make {down} × {across} large patches; {down} and {across} are the sizes of one, down and across": large,
+        }
+        for says, slip in others.items() if told else ():
+            if getattr(made, "shape", None) == slip.shape and torch.allclose(made.float(), slip, rtol=1e-4):
+                return says
         if told:
             return told
     return ""
