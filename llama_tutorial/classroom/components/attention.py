@@ -869,8 +869,8 @@ component.exercises = (
             "Write down the axes of each thing before its line: x, what a projection gives, a head's queries, the "
             "scores, what the heads heard, the output. Two of them are given: the first and the last.",
             "*The shapes agree and the numbers do not*: did you cut heads by pattern, the head before the dim, never "
-            "by a reshape? Is the root that of a head's size, not of x's width? *An early token moves when a later one "
-            "is edited*: where the mask is True a query **may** look, and what is filled is the rest.",
+            "by a reshape? Is the root that of a head's size, not of x's width? *Rows of NaN, or an early token that "
+            "moves with a later one*: where the mask is True a query **may** look; what is filled is the rest.",
             "q, k, v: projected and cut into (batch head seq dim) → q and k rotated, v not → scores: for each head "
             "the sum over dim, query by key, divided by the root of `dim` → −∞ where the causal mask is not True → "
             "softmax over the keys → the mean of the values, weighted → heads joined behind seq → `o_proj`.",
