@@ -45,8 +45,9 @@ WRONG = [
     ),
     ("count_older", older(attention_biases=0, mlp_biases=0), "have biases, hidden_size numbers each. The MLP's two"),
     ("count_older", older(norm=1), "Each norm has a bias"),
+    ("count_older", older(positions=1000), "1,000 positions, where 1,024 belong"),
     ("count_older", older(matrices=3), "you count a gate"),
     ("count_older", older(attention_biases=0, mlp_biases=0, norm=1, positions=0, matrices=3), "Several things at once"),
     ("count_older", older(positions=0), "table of positions is missing"),
-    ("count_older", lambda config: config.hidden_size, "numbers; yours are"),
+    ("count_older", lambda config: config.hidden_size, "numbers here; yours are"),
 ]

@@ -268,8 +268,11 @@ def judge_older(answer, positions: int = 1024) -> str:
         for names in combinations(sizes[0], many):
             if [sum(each[name] for name in names) for each in sizes] == off:
                 return ("Several things at once. " if many > 1 else "") + " ".join(names)
+    rows = {each / config.hidden_size for each, config in zip(off, OLDER)}
+    if len(rows) == 1 and positions + min(rows) > 0:
+        return f"You count {positions + min(rows):,.10g} positions, where {positions:,} belong."
     more = "more" if off[-1] > 0 else "fewer"
-    return f"GPT-2's small shape has {older(OLDER[-1], positions):,} numbers; yours are {abs(off[-1]):,} {more}"
+    return f"GPT-2's small shape has {older(OLDER[-1], positions):,} numbers here; yours are {abs(off[-1]):,} {more}"
 
 
 TASK_OLDER = "Count the numbers of a model with positions, biases and a plain MLP."
@@ -291,6 +294,7 @@ WORKED_OLDER = """def count_older(config):
 def fields_of_older(positions: int) -> dict:
     """Text, hints, starter and worked answer of the exercise, for a table of that many positions."""
     whole = f"{older(OLDER[-1], positions):,}"
+    has = "has" if positions == 1024 else "would have"
     task = TASK_OLDER if positions == 1024 else TASK_OLDER.replace("positions", f"{positions:,} positions")
     return {
         "task": task,
@@ -298,7 +302,7 @@ def fields_of_older(positions: int) -> dict:
         "all four), an MLP of **two** matrices (up and down, no gate), and a **bias** in each of these six, one number "
         "for each that comes out. Its norms have a bias beside their gains. Nothing turns, so a second table says "
         f"where a word stands: **{positions:,}** positions. Tables are there once; a last norm follows. Its small "
-        f"shape, `LlamaConfig({', '.join(f'{name}={value}' for name, value in SMALL_GPT2.items())})`, has {whole}.",
+        f"shape, `LlamaConfig({', '.join(f'{name}={value}' for name, value in SMALL_GPT2.items())})`, {has} {whole}.",
         "hints": (
             "Begin with your `count`, and go through it line by line: what is new, what is gone, what is doubled?",
             "*A little too few*: biases. A matrix from `hidden_size` to `intermediate_size` has `intermediate_size` "
