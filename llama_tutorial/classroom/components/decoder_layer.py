@@ -417,7 +417,7 @@ def seeded_parallel(seed: int) -> dict:
     task = f"Let both parts read the same x, and add {times} times what they give."
     return {
         "task": task,
-        "text": "GPT-J and PaLM let attention and the MLP work at the same time: both read the x that comes in, each "
+        "text": "GPT-NeoX lets attention and the MLP work at the same time: both read the x that comes in, each "
         f"through its own norm. Yours adds **{times}** times what they give, as Granite does. Write it, of the parts "
         "of a `LlamaDecoderLayer`. And since silence cannot tell it from Llama's, write the **probe** that does.",
         "hints": (
@@ -584,7 +584,7 @@ most_missed = losses.index(max(losses))''',
             "What do the two norms hold when they are fresh, and what once they have learnt?",
             "*My probe says False of every layer*: doubling both gains at once always changes something. One gain at a "
             "time. *It says True of one whose norms have changed places*: both are of use there; ask about use, and "
-            "do not compare with Llama's.",
+            "do not compare with Llama's. *An error about a leaf*: change weights under `torch.no_grad()`.",
             "Each part has a norm of its own. For the probe: run x, double the gain of one norm, run x again; nothing "
             "moved? Then the same with the other norm.",
         ),
@@ -631,7 +631,7 @@ def has_an_idle_norm(kind) -> bool:
         name="parallel_layer",
         kind="transfer",
         title="Both at once",
-        text="GPT-J and PaLM let attention and the MLP work at the same time: both read the x that comes in, each "
+        text="GPT-NeoX lets attention and the MLP work at the same time: both read the x that comes in, each "
         "through its own norm, and both add to it. Write it, of the parts of a `LlamaDecoderLayer`. And since silence "
         "cannot tell it from Llama's, write the **probe** that does.",
         task="Let both parts read the same x, each through its own norm.",
