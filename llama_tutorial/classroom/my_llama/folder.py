@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..course import SUFFIX, Exercise, lessons
+from ..course.cut import functions
 from ..course.pieces import (
     NAME,
     Lent,
@@ -207,7 +208,8 @@ def _prepare(name: str, exercise: Exercise, cells: list[str], record: dict, less
     try:
         code = definition(name, cells)
         if module is None:
-            if same_code(code, definition(name, [exercise.starter])):
+            own = exercise.kind == "implement"
+            if same_code(code, definition(name, [exercise.starter])) or (own and unwritten(code, functions(code))):
                 return Answer(name, "not written")
             seed = record["seed"] if exercise.seeded else None
             return Answer(name, job=job_of(collect(name, cells, None), None, name, cells, seed))
