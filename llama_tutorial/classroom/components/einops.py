@@ -376,7 +376,7 @@ def judge_pool(answer, down: int = 2, across: int = 2) -> str:
                 pictures.reshape(2, rows, columns, -1).mean(dim=-1)
             ),
             "that keeps one number of each patch and drops the others": pictures[:, ::down, ::across],
-            f"you make {down} × {across} patches; those numbers are the sizes of one, down and across": large,
+            f"you cut a picture into {down} × {across} patches; those are the sizes of one, down and across": large,
         }
         for says, slip in others.items() if told else ():
             if getattr(made, "shape", None) == slip.shape and torch.allclose(made.float(), slip, rtol=1e-4):
