@@ -234,7 +234,7 @@ def steps_back(x, weight, eps, gradient):
     shared = (pull * x).mean(dim=-1, keepdim=True)
     return [
         Step("the size of each vector", size, (), waypoint=True, axes="batch seq one", shaped=True),
-        Step("the gain times the gradient", pull, (), waypoint=True, axes="batch seq dim"),
+        Step("the gain times the gradient", pull, (), axes="batch seq dim"),
         Step(
             "the mean of that times x", shared, ("the gain times the gradient",), waypoint=True,
             axes="batch seq one", shaped=True,
@@ -394,13 +394,13 @@ def back(name: str, *edits: dict, step, says: str, symptom: str = SLOW):
 # fmt: off
 back("size_fixed", {" - x * shared / size**3": ""}, step=BACK_AT_X,
      says="The size is held fixed. It grows with every number of x, and what it takes away is missing.")
-back("own_number_only", {MEAN_OF_ALL: "pull * x / x.shape[-1]"}, step=SHARED,
+back("own_number_only", {MEAN_OF_ALL: "pull * x / x.shape[-1]"}, step=(SHARED, BACK_AT_X),
      says="Each number takes away only what it does to itself. It moves the size, and the size moves *all* the "
      "others: pull times x is summed over dim.")
-back("sum_for_mean", {"(pull * x).mean": "(pull * x).sum"}, step=SHARED,
+back("sum_for_mean", {"(pull * x).mean": "(pull * x).sum"}, step=(SHARED, BACK_AT_X),
      says="What the size takes away is dim times too much: the size is the root of a mean, so that pull times x is "
      "averaged.")
-back("pull_alone", {"(pull * x)": "pull"}, step=SHARED,
+back("pull_alone", {"(pull * x)": "pull"}, step=(SHARED, BACK_AT_X),
      says="The mean is that of the pull alone, as if a mean were subtracted. Multiply by x first: how far the size "
      "moves y depends on x.")
 back("gain_ignored", {"weight * gradient": "gradient"}, step=PULL,
@@ -412,21 +412,23 @@ back("gain_last", {"weight * gradient": "gradient", "return pull": "return weigh
 back("gain_in_one_path", {"(pull * x)": "(gradient * x)"}, {"pull / size": "gradient / size"},
      step=(SHARED, BACK_AT_X),
      says="The gain is in one of the two paths only. Both begin with the gain times the gradient.")
-back("power", {"size**3": "size**2"}, {"size**3": "size"}, step=TAKEN,
+back("power", {"size**3": "size**2"}, {"size**3": "size"}, step=(TAKEN, BACK_AT_X),
      says="What the size takes away is divided by a power of it that is too low. One size is there because y is x / "
      "size, two more because that is a fraction's slope and a root's.")
 back("added", {" - x * shared": " + x * shared"}, step=BACK_AT_X,
      says="What the growth of the size does is added. A larger size makes y smaller: take it away.")
-back("not_along_x", {" - x * shared": " - shared"}, step=TAKEN,
+back("not_along_x", {" - x * shared": " - shared"}, step=(TAKEN, BACK_AT_X),
      says="What is taken away is the same for all numbers. A number moves the size as far as it is large: times x.")
 back("not_divided", {"pull / size": "pull"}, step=BACK_AT_X,
      says="The direct path is not divided by the size: y is x / size, so its slope is 1 / size.")
-back("eps_forgotten", {" + eps": ""}, step=SIZE, symptom="A row of zeros, such as padding, sends back NaN.",
+back("eps_forgotten", {" + eps": ""}, step=(SIZE, BACK_AT_X),
+     symptom="A row of zeros, such as padding, sends back NaN.",
      says="The size lacks eps, with which the way forward was computed.")
 back("over_everything", {MEAN_OF_ALL: "(pull * x).mean()"}, {MEAN_OF_ALL: "(pull * x).mean(dim=-2, keepdim=True)"},
-     step=SHARED,
+     step=(SHARED, BACK_AT_X),
      says="Tokens pull one another: the mean runs over other axes than dim. Average the last axis only.")
-back("axis_dropped", {MEAN_OF_ALL: "(pull * x).mean(dim=-1)"}, step=SHARED, symptom="An error about sizes.",
+back("axis_dropped", {MEAN_OF_ALL: "(pull * x).mean(dim=-1)"}, step=(SHARED, BACK_AT_X),
+     symptom="An error about sizes.",
      says="The mean drops its axis, so that it no longer lines up with x. Keep it as 1: keepdim=True.")
 # fmt: on
 
