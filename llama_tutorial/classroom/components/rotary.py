@@ -608,6 +608,13 @@ bug("first_half_overwritten", "rotate",
     {"turned = [first * cos - second * sin,": "first = first * cos - second * sin\n    turned = [first,"},
     step=SECOND, symptom="The loss is a little worse: half of every vector is only stretched.",
     says="The second half uses the first one after that was overwritten. Keep both as they were, then turn.")
+bug("no_axis_for_heads", "rotate", {'"1 " * (x.ndim - rotation[0].ndim)': '""'},
+    {'rearrange(part.to(x.dtype), f"... seq pair -> ... {heads}seq pair")': "part.to(x.dtype)[:, None]"},
+    {'rearrange(part.to(x.dtype), f"... seq pair -> ... {heads}seq pair")':
+     "part.to(x.dtype)[:, None] if x.ndim == 4 else part.to(x.dtype)"},
+    step=FIRST, symptom="An error as soon as x has heads, or its rows have angles of their own.",
+    says="cos and sin do not line up with x: they lack its heads. Give them an axis of 1 for each axis that x has "
+    "between batch and seq, just before seq, and none where x has none.")
 bug("reads_halves_writes_neighbours", "rotate", {WRITTEN: "two ... pair -> ... (pair two)"}, step=TURNED,
     symptom=UNSEEN,
     says="You read halves and write them back as neighbours (2i, 2i + 1): the numbers change places even at "
@@ -659,6 +666,13 @@ bug("counted_from_one", "tokens_per_radian",
     {"arange(0, dim, 2,": "arange(2, dim + 2, 2,"}, {"arange(0, dim, 2,": "arange(1, dim + 1, 2,"},
     step=SPEEDS, symptom=SILENT,
     says="The hands are counted from 1: inv_freq[0] must be 1, the fastest hand, so i starts at 0.")
+bug("exponent_without_dim", "tokens_per_radian", {".float() / dim": ".float()"}, step=SPEEDS, symptom=WORSE,
+    says="dim is missing in the exponent: it is 2i/dim, a fraction, so that the slowest hand comes near 1/theta.")
+bug("speed_for_every_number", "tokens_per_radian", {"arange(0, dim, 2,": "arange(0, 2 * dim, 2,"}, step=SPEEDS,
+    symptom="An error: twice as many speeds as hands.",
+    says="There is a speed for each of dim numbers. Two numbers make a hand, so there are dim/2.")
+bug("doubled_twice", "tokens_per_radian", {"(torch.arange(": "(2 * torch.arange("}, step=SPEEDS, symptom=SILENT,
+    says="The 2 is there twice: i counts 0, 2, 4 … and is doubled besides. Count by ones, or leave out the 2.")
 bug("exponent_positive", "rotary_frequencies", {"1.0 / tokens_per_radian": "tokens_per_radian"},
     step=SPEEDS, symptom="The loss is worse: nearly all hands whirl round within one token.",
     says="The sign of the exponent is lost: the hands get faster, not slower. It is 1 / theta^(2i/dim).")
@@ -748,8 +762,9 @@ bug("half_of_64", "turn_hands", {f'rearrange(x, "{HANDS_READ}", two=2)': "x[:, :
 bug("width_hard_coded", "BareRotary", {"i / dim)": "i / 64)"}, {"range(dim // 2)": "range(32)"}, step=SPEEDS,
     symptom="None with heads 64 wide; others turn at wrong speeds, or fail.",
     says="32 or 64 of the lesson's example still stands in yours. There are dim/2 speeds, and dim is in the exponent.")
-bug("doubled_twice", "BareRotary", {"range(dim // 2)": "range(0, dim, 2)"}, step=SPEEDS, symptom=SILENT,
-    says="The 2 is there twice: i counts 0, 2, 4 … and is doubled besides. Count by ones, or leave out the 2.")
+also("doubled_twice", "BareRotary", {"range(dim // 2)": "range(0, dim, 2)"})
+also("speed_for_every_number", "BareRotary", {"range(dim // 2)": "range(dim)"})
+also("exponent_without_dim", "BareRotary", {" / dim)": ")"})
 bug("no_super", "BareRotary", {"super().__init__()": "pass"}, step=BUILT,
     symptom="An AttributeError as soon as the module is called.",
     says="A module begins with super().__init__(), which makes it one; without, PyTorch cannot call it.")
@@ -798,10 +813,13 @@ SLOWEST = ("second", "third", "fourth", "fifth")
 STRETCHING = "interleaved_angles neighbours_with_angles_of_halves lost_minus two_minuses first_half_overwritten".split()
 
 
+REFUSED = ("rotary.no_axis_for_heads",)  # these may raise an error, of which no law tells
+
+
 def _turns():
     """Ways to turn: the lesson's and each wrong version, by what they are called, and whether lengths stay."""
-    wrong = [(f"a turn with the mistake {bug.name}", turn, bug.name.split(".")[1] not in STRETCHING)
-             for bug, turn in component.wrong("rotate")]  # fmt: skip
+    wrong = [(f"a turn with this mistake: {bug.says.rstrip('.')}", turn, bug.name.split(".")[1] not in STRETCHING)
+             for bug, turn in component.wrong("rotate") if bug.name not in REFUSED]  # fmt: skip
     return [("the lesson's rotate", rotate, True), *wrong]
 
 
@@ -811,13 +829,25 @@ def _first_mistold(name, answer, told) -> str:
 
 
 def judge_length_probe(answer) -> str:
+    planted = next(turn for bug, turn in component.wrong("rotate") if bug.name == "rotary.two_minuses")
+    asked = ("the function above, as it was handed out", planted, False)
     doubled = ("one that returns x doubled", lambda x, rotation: 2 * x, False)
-    return _first_mistold("keeps_lengths", answer, [*_turns(), doubled])
+    return _first_mistold("keeps_lengths", answer, [asked, *_turns(), doubled])
 
 
 def judge_mended_scores(answer) -> str:
     q, k, rotation = normal(0, 7, 6), normal(1, 7, 6), _rotation(2, 7, 3)
-    return same_tensor("mended_scores", answer(q, k, rotation), rotate(q, rotation) @ rotate(k, rotation).mT)
+    mine, turned_q, turned_k = answer(q, k, rotation), rotate(q, rotation), rotate(k, rotation)
+    slips = (
+        (turned_q @ k.mT, "it is as it was: queries turn and keys do not, so a score knows where the query stands"),
+        (q @ turned_k.mT, "now keys turn and queries do not: the score knows where the key stands"),
+        (q @ k.mT, "now nothing turns, and a score knows nothing of positions"),
+        (turned_k @ turned_q.mT, "queries and keys have changed places: a row of the scores is a query"),
+    )
+    for wrong, told in slips:
+        if isinstance(mine, Tensor) and mine.shape == wrong.shape and torch.allclose(mine, wrong, atol=1e-4):
+            return told
+    return same_tensor("mended_scores", mine, turned_q @ turned_k.mT)
 
 
 def judge_distance_probe(answer) -> str:
@@ -867,6 +897,29 @@ WORKED_BASE = """def stretched_base(theta, dim, factor):
     return high"""
 
 
+def _slip_in_a_part(mine, x, rotation, start: int) -> str:
+    """What a wrong rotate_part did, where its numbers say so."""
+    (cos, sin), rest = rotation, x[..., start:]
+    pairs, half = cos.shape[-1], rest.shape[-1] // 2
+    far = rest.clone()
+    up, right = rest[..., :pairs], rest[..., half : half + pairs]
+    far[..., :pairs], far[..., half : half + pairs] = up * cos - right * sin, right * cos + up * sin
+    numbers, few = 2 * pairs, pairs // 2
+    slips = (
+        (far, "number i is turned with number i + dim/2. Its partner stands within the turned part, at i + pair"),
+        (rotate(rest[..., :numbers], rotation), "only the turned part comes back: the numbers that stay belong to it"),
+        (torch.cat([x[..., start:-numbers], rotate(x[..., -numbers:], rotation)], -1),
+         "the last numbers are turned, those that should stay"),
+        (torch.cat([rotate(rest[..., :pairs], (cos[..., :few], sin[..., :few])), rest[..., pairs:]], -1),
+         "only `pair` numbers are turned: cos has one for each pair, so twice as many turn"),
+    )  # fmt: skip
+    for wrong, told in slips:
+        wholes = (wrong, torch.cat([x[..., :start], wrong], -1))
+        if any(isinstance(mine, Tensor) and mine.shape == each.shape and torch.allclose(mine, each) for each in wholes):
+            return told
+    return ""
+
+
 def judge_rotate_part(answer, start: int = 0) -> str:
     """The sentence on a turn of the numbers from `start` on, as many as the rotation has."""
     where = f" after {start} others" * bool(start)
@@ -876,6 +929,9 @@ def judge_rotate_part(answer, start: int = 0) -> str:
         mine = answer(x, rotation)
         name = f"rotate_part, {pairs} pairs{where} of {start + dim} numbers,"
         fault = same_tensor(name, mine, torch.cat([first, turned, left], dim=-1))
+        told = fault and _slip_in_a_part(mine, x, rotation, start)
+        if told:
+            return told
         if isinstance(mine, Tensor) and mine.shape == x.shape and not torch.equal(mine[..., end:], left):
             fault = "the numbers after the turned ones should come out as they went in"
         if isinstance(mine, Tensor) and mine.shape == x.shape and not torch.equal(mine[..., :start], first):
@@ -928,7 +984,19 @@ def judge_stretched_base(answer, place: int = 1) -> str:
     """The sentence on a base that slows one hand by a factor: the slowest, the second slowest, and so on."""
     faults, hand = [], ("", *SLOWEST)[place - 1] + " slowest hand"
     for dim, theta, factor in ((64, 10000.0, 4.0), (128, 500000.0, 8.0), (8 + 2 * place, 100.0, 3.0)):
-        before, after = (rotary_frequencies(dim, base)[0] for base in (theta, float(answer(theta, dim, factor))))
+        base = float(answer(theta, dim, factor))
+        for power, told in (
+            (1, "theta · factor would be right if that hand's exponent were 1; it is less"),
+            (-1, "the base must grow: a greater base makes slower hands"),
+            ((dim - 2 * place) / dim, "the power of `factor` is upside down: solve for the new base once more"),
+            (dim / (dim - 1), "i counts hands, 0 … dim/2 − 1, and the exponent is 2i/dim"),
+            (dim / (dim - 2), "that slows the slowest hand by the factor; asked is another one")
+            if place > 1
+            else (0, ""),
+        ):
+            if told and math.isclose(base, theta * factor**power, rel_tol=1e-4):
+                return told
+        before, after = (rotary_frequencies(dim, each)[0] for each in (theta, base))
         slower = (before[-place] / after[-place]).item()
         where = f"with theta {theta:.0f}, dim {dim} and factor {factor:g}"
         told = f"{where} the {hand.strip()} became {slower:.4g} times slower, not {factor:g} times"
@@ -960,6 +1028,25 @@ def seeded_stretched_base(seed: int) -> dict:
         "answers": {"stretched_base": partial(judge_stretched_base, place=place)},
         "worked": worked,
     }
+
+
+HANDS_ROUND = {
+    34: "nearly: the first hand has i = 0 and counts as well",
+    36: "one too many: that hand needs a few tokens more than 8,192",
+    43: "that many turn by one radian; a turn is 2π of them",
+    44: "that many turn by one radian; a turn is 2π of them",
+    17: "that is a head of 64 numbers, here it has 128; and the first hand has i = 0 and counts",
+    18: "that is a head of 64 numbers; here it has 128",
+    29: "those are the hands that do not get round",
+    50: "that is the base 10,000; the same model has 500,000",
+    64: "that is all of them: is the 2 in your exponent, 2i/128?",
+}
+
+
+def judge_hands_round(answer) -> str:
+    if isinstance(answer, float) and math.isfinite(answer) and answer != round(answer):
+        return "hands are counted, in whole numbers: if that is the greatest i, hands 0, 1, 2 … up to it get round"
+    return typed_number(35, 1e-9, HANDS_ROUND)(answer)
 
 
 component.exercises = (
@@ -1106,6 +1193,10 @@ component.exercises = (
                     500000 ** (126 / 128): "that many tokens turn it by one radian; a turn is 2π of them",
                     2 * math.pi * 500000 ** (62 / 64): "that is a head of 64 numbers; here it has 128",
                     2 * math.pi * 500000 ** (63 / 128): "the exponent is 2i/dim: you left out the 2",
+                    500000 ** (126 / 128) / (2 * math.pi): "you divided by 2π: a turn is 2π radians, and takes longer",
+                    500000 ** (-126 / 128): "that is its speed, radians a token; asked is how many tokens make a turn",
+                    2 * math.pi * 500000 ** (-126 / 128): "the exponent of the speed is negative; a turn is 2π / speed",
+                    2 * math.pi * 10000 ** (126 / 128): "that is the base 10,000; here it is 500,000",
                 },
             )
         },
@@ -1127,17 +1218,7 @@ component.exercises = (
         ),
         starter="hands_round = ...  # a whole number",
         answers={
-            "hands_round": typed_number(
-                35,
-                1e-9,
-                {
-                    34: "nearly: the first hand has i = 0 and counts as well",
-                    43: "that many turn by one radian; a turn is 2π of them",
-                    44: "that many turn by one radian; a turn is 2π of them",
-                    18: "that is a head of 64 numbers; here it has 128",
-                    29: "those are the hands that do not get round",
-                },
-            )
+            "hands_round": judge_hands_round,
         },
         solution="hands_round = sum(2 * math.pi * 500000 ** (2 * i / 128) <= 8192 for i in range(64))",
         why="29 of 64 hands never went round in training. Where they point in longer text the model has never seen: "
@@ -1164,6 +1245,10 @@ component.exercises = (
                     math.cos(100) + math.cos(10): "10,000^(−2/4) is 0.01, not 0.1",
                     math.cos(math.radians(100)) + math.cos(math.radians(1)): "the angles are radians, not degrees",
                     math.cos(100): "that is the fast hand alone; the slow one scores as well",
+                    math.cos(1): "that is the slow hand alone; the fast one scores as well",
+                    2 * math.cos(1): "only the second hand is so slow; the first turns one radian a token",
+                    math.cos(100) + math.cos(0.01): "the second hand's exponent is 2i/dim with i = 1, which is 2/4",
+                    math.cos(1) + math.cos(0.01): "that is one token apart; here it is 100",
                     (math.cos(100) + math.cos(1)) / 2: "that is the mean; a dot product is the sum over both hands",
                 },
             )
