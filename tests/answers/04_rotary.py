@@ -39,6 +39,11 @@ def of_tokens(x):
     return torch.cat([-right, up])
 
 
+def of_ones(turn):
+    x, angles = torch.ones(7, 8), torch.arange(7.0)[:, None] * torch.ones(4)
+    return torch.allclose(turn(x, (angles.cos(), angles.sin())).norm(dim=-1), x.norm(dim=-1), atol=1e-4)
+
+
 class OfTheBatch(BareRotary):
     def forward(self, x):
         angles = torch.outer(torch.arange(len(x)).float(), self.speeds)
@@ -60,14 +65,10 @@ WRONG = [
     ("BareRotary", OfTheExample, "of the lesson's example"),
     ("slowest_turn", 500000, "a turn is 2π"),
     ("hands_round", 34.97, "whole numbers"),
-    ("hands_round", 36, "one too many"),
-    ("two_hands_score", 1.08, "only the second hand is so slow"),
+    ("hands_round", 36, "a few tokens more"),
+    ("two_hands_score", 1.08, "the second hand is so slow"),
     ("mended_scores", lambda q, k, rotation: q @ rotate(k, rotation).mT, "keys turn and queries do not"),
-    (
-        "keeps_lengths",
-        lambda turn: turn(torch.ones(1, 2), (torch.ones(1, 1), torch.zeros(1, 1))).norm() > 1,
-        "handed out",
-    ),
+    ("keeps_lengths", of_ones, "should say False of a turn with this mistake: The angles are laid out for neighbours"),
     ("mended_frequencies", lambda dim, theta: theta ** (-2 * torch.arange(0, dim, 2).float() / dim), "there twice"),
     (
         "rotate_part",
@@ -77,7 +78,7 @@ WRONG = [
     ("slowest_turn", 7.0, "times the right number"),
     ("slowest_turn", "many", "is a number"),
     ("laws_that_hold", {"length"}, "holds as well"),
-    ("keeps_lengths", lambda turn: True, "should say False of a turn"),
+    ("keeps_lengths", lambda turn: True, "handed out"),
     ("knows_distance_only", lambda scores: False, "should say True of"),
     ("stretched_base", lambda theta, dim, factor: theta * factor, "exponent were 1"),
     ("stretched_base", lambda theta, dim, factor: theta**factor, "times slower, not 4 times"),

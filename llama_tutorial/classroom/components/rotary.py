@@ -717,6 +717,19 @@ bug("llama3_without_blend", "slow_the_slow_hands",
     {BLEND: "torch.where(turns < low_freq_factor, inv_freq / factor, inv_freq)"},
     step=SCALED, symptom=LONG_TEXT,
     says="Between the ends you jump from kept to slowed. Those hands are blended in proportion to their turns.")
+bug("llama3_turns_inverted", "slow_the_slow_hands",
+    {"original_max_position_embeddings / (2 * math.pi / inv_freq)":
+     "(2 * math.pi / inv_freq) / original_max_position_embeddings"},
+    step=SCALED, symptom="Llama 3.1 and later are worse from the second token on.",
+    says="You divide the wavelength by the length: that is how many texts a turn takes. Turns are length / wavelength.")
+bug("llama3_blends_wavelengths", "slow_the_slow_hands", {BLEND: "inv_freq / ((1 - keep) * factor + keep)"},
+    step=SCALED, symptom=LONG_TEXT,
+    says="Between the ends you blend the factor, and so the wavelengths. Blend the speeds: keep of a speed as it was, "
+    "the rest of it divided by the factor.")
+bug("llama3_low_unused", "slow_the_slow_hands",
+    {"(turns - low_freq_factor) / (high_freq_factor - low_freq_factor)": "turns / high_freq_factor"},
+    step=SCALED, symptom=LONG_TEXT,
+    says="low_freq_factor is not used: the blend must begin at that many turns, not at none.")
 OUT = "return rotate(x, self.angles(positions))"
 bug("never_turned", "LlamaRotaryEmbedding", {OUT: "return x"},
     step=ANGLES, symptom="The loss is that of a model without positions.",
@@ -768,6 +781,15 @@ also("exponent_without_dim", "BareRotary", {" / dim)": ")"})
 bug("no_super", "BareRotary", {"super().__init__()": "pass"}, step=BUILT,
     symptom="An AttributeError as soon as the module is called.",
     says="A module begins with super().__init__(), which makes it one; without, PyTorch cannot call it.")
+LINED_UP = 'rearrange(positions.float(), "... seq -> ... seq 1")'
+also("not_every_speed", "LlamaRotaryEmbedding", {LINED_UP: "positions.float()"})
+bug("one_list_only", "LlamaRotaryEmbedding", {LINED_UP: LINED_UP.replace("... ", "")}, step=ANGLES,
+    symptom="An error as soon as text is padded and every row has positions of its own.",
+    says="Your pattern is for one list of positions, (seq). Rows may have a list each: begin the pattern with `...`.")
+bug("or_for_none", "LlamaRotaryEmbedding",
+    {"if positions is None:\n            positions = torch": "positions = positions or torch"}, step=ANGLES,
+    symptom="An error as soon as positions are given.",
+    says="`or` asks whether a tensor is true, and several numbers are neither. Ask whether `positions is None`.")
 bug("counts_rows", "BareRotary", {"x.shape[-2]": "len(x)"}, step=ANGLES,
     symptom="An error in every batch whose rows are not as many as its tokens.",
     says="You count along the first axis, which is the batch. Tokens stand on the axis before the last: x.shape[-2].")
