@@ -225,7 +225,7 @@ def bug(name: str, step, symptom: str, *edits: dict, says: str):
 
 
 # fmt: off
-bug("post_norm", (NORMED, NORMED_AGAIN), "Many layers need a slow start. Published weights give gibberish.",
+bug("post_norm", (NORMED, NORMED_AGAIN), "The loss is worse, and many layers need a slow start.",
     {ADD_ATTENTION: f"x = self.input_layernorm(x + self.self_attn(x, {GIVEN})",
      ADD_THOUGHT: "return self.post_attention_layernorm(x + self.mlp(x))"},
     {ADD_ATTENTION: f"x = self.input_layernorm(x + self.self_attn(x, {GIVEN})"},
@@ -243,12 +243,12 @@ bug("no_plus_at_attention", BETWEEN, DEEP, {ADD_ATTENTION: f"x = {ATTEND}"},
     says="What attention gives replaces x. Add it to x.")
 bug("no_plus_at_mlp", OUTPUT, DEEP, {ADD_THOUGHT: f"return {THINK}"},
     says="What the MLP gives is returned alone. Add it to the x that it read, before the norm.")
-bug("residual_from_normed_x", BETWEEN, UNSEEN,
+bug("residual_from_normed_x", BETWEEN, "The loss is clearly worse. Published weights give gibberish.",
     {ADD_ATTENTION: f"x = self.input_layernorm(x)\n        x = x + self.self_attn(x, {GIVEN}"},
     {ADD_ATTENTION: f"x = self.input_layernorm(x)\n        x = x + self.self_attn(x, {GIVEN}",
      ADD_THOUGHT: "x = self.post_attention_layernorm(x)\n        return x + self.mlp(x)"},
     says="What attention gives is added to the normed x, and x itself is lost. Keep x, and add to that.")
-bug("mlp_residual_from_normed_x", OUTPUT, UNSEEN,
+bug("mlp_residual_from_normed_x", OUTPUT, "The loss is clearly worse. Published weights give gibberish.",
     {ADD_THOUGHT: "x = self.post_attention_layernorm(x)\n        return x + self.mlp(x)"},
     says="What the MLP gives is added to the normed sum. Add it to the sum itself.")
 bug("residual_not_renewed", OUTPUT, "The loss is worse: what attention finds reaches the MLP, and nobody else.",
@@ -306,6 +306,9 @@ bug("cache_not_passed", HEARD, "None in training. In generation each new word se
 bug("nothing_passed", HEARD, "None in training. Padding is seen, and generation loses the thread.",
     {f", {GIVEN}": ")"},
     says="rotation, mask and cache do not reach attention. Hand on all three.")
+bug("given_in_another_order", HEARD, "An error that takes the mask for a rotation, or the rotation for a mask.",
+    {GIVEN: "mask, rotation, cache)"},
+    says="What attention is given stands in another order: rotation, mask, cache. Or name each: mask=mask.")
 bug("eps_of_config_ignored", (NORMED, NORMED_AGAIN), "None while the stream is large. Small vectors come out larger.",
     {MAKE_FIRST: MAKE_FIRST.replace(", config.rms_norm_eps", ""),
      MAKE_SECOND: MAKE_SECOND.replace(", config.rms_norm_eps", "")},
@@ -423,7 +426,8 @@ def seeded_parallel(seed: int) -> dict:
         "hints": (
             "Which x does each of the two norms read? Which x is added to, and what is multiplied?",
             "*It gives what Llama's layer gives*: x was overwritten before the MLP read it. *x is in the sum twice*: "
-            "each part adds to the same x, once.",
+            "each part adds to the same x, once. *My probe says False of all*: the first word moves by itself; what "
+            "the MLP reads of it is no news. Look at a later word.",
             f"attention of x normed, and the MLP of x normed, each by its own norm; x, and {times} times the sum of "
             "both. The probe: a hook keeps what the MLP reads; run x, edit its first word, run again; did what it "
             "reads at the last word move?",
@@ -641,7 +645,8 @@ def has_an_idle_norm(kind) -> bool:
         hints=(
             "Which x does each of the two norms read? And how often is x itself in the sum?",
             "*It gives what Llama's layer gives*: x was overwritten before the MLP read it. *x is in the sum twice*: "
-            "each part adds to the same x, once.",
+            "each part adds to the same x, once. *My probe says False of all*: the first word moves by itself; what "
+            "the MLP reads of it is no news. Look at a later word.",
             "attention of x normed, and the MLP of x normed, each by its own norm; the sum of both and x. The probe: a "
             "hook (`layer.mlp.register_forward_pre_hook`) keeps what the MLP reads; run x, edit its first word, run "
             "again; did what it reads at the last word move?",
