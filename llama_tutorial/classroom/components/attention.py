@@ -947,6 +947,10 @@ component.exercises = (
                     math.exp(2) / (3 + math.exp(1) + math.exp(2)): "divide the scores by √2 first",
                     2 / 3: "a softmax takes e to the power of each score, then shares; you shared the scores",
                     math.exp(1) / (3 + math.exp(0.5) + math.exp(1)): "that divides by dim = 2; divide by its root",
+                    math.exp(2 / math.sqrt(2)) / (2 + math.exp(1 / math.sqrt(2)) + math.exp(2 / math.sqrt(2))): (
+                        "that leaves out a key: “tail” may hear itself as well, which makes five"
+                    ),
+                    math.exp(2 / math.sqrt(2)): "that is its power of e alone; divide it by the sum of all five",
                 },
             )
         },
