@@ -1125,7 +1125,7 @@ component.exercises = (
         difficulty=1, importance=4, minutes=4,
         hints=(
             "The lesson made 32 speeds for 64 numbers and the base 10,000. What becomes of 64, 32 and 10,000?",
-            "*An error about assigning before `Module.__init__()`*: a module begins with `super().__init__()`. *Too "
+            "*An AttributeError about `_backward_hooks`*: a module begins with `super().__init__()`. *Too "
             "fast, all but hand 0*: look for the 2 and the minus in the exponent; the first i is 0.",
             "first the call of `super` → a tensor of theta to the power −2i/dim, for i = 0 … dim/2 − 1, kept in self.",
         ),
