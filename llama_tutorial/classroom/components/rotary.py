@@ -757,7 +757,7 @@ bug("position_unused", "turn_hands", {"torch.arange(len(x)).float()": "torch.one
 bug("one_speed", "turn_hands", {"speeds, \"seq": "speeds[0].expand(len(speeds)), \"seq"}, step=ANGLES,
     symptom="The same as a clock with one hand: far tokens look near.",
     says="All your hands turn at the speed of the first. Hand i has the speed i.")
-bug("not_every_speed", "turn_hands", {WAY: f"{POSITIONS} * speeds"}, step=ANGLES,
+bug("not_every_speed", "turn_hands", {WAY: f"{POSITIONS} * speeds"}, step=(ANGLES, FIRST),
     symptom="An error: the size of tensor a must match the size of tensor b.",
     says="Positions are (seq) and speeds (pair): multiplied as they are, seq is set against pair. Every position meets "
     "every speed: name both axes in an einsum, or give the positions a last axis of 1.")
