@@ -1,4 +1,5 @@
-"""Figures of tokens: a text under several vocabularies, a word built by merges, an exam and its textbook."""
+"""Figures of tokens: counted pairs, a text under several vocabularies, a word built by merges, a looked-up row and its
+neighbours, an exam and its textbook."""
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from ..kit.canvas import (
     dark,
     on,
     printable,
+    signed,
     tint,
 )
 
@@ -150,6 +152,148 @@ def _built(word, merges):
         (a, b, first), (_, d, second) = spans[i : i + 2]
         done += [(a, b, first, len(steps)), (b, d, second, len(steps))]
         spans[i : i + 2] = [(a, d, len(steps))]
+
+
+def pair_counts(words, pairs, most=6):
+    """One step of byte-pair encoding: the most frequent pairs as bars, and the winner fused in the text.
+
+    `words` are lists of tokens; `pairs` maps a pair to how often it occurs, the winner first.
+    """
+    shown = [*pairs.items()][:most]
+    if not shown or not words or shown[0][1] != max(pairs.values()):
+        raise ValueError(f"pair_counts needs words and the count of each pair, the winner first, got {shown[:2]}")
+    winner, count = shown[0]
+    rows = _wrapped(words, 44)
+    c = canvas(112 + 34 * len(shown) + 34 * len(rows) + 34,
+               f"{_joined(winner)} occurs {count} times, and becomes one token",
+               "Bar = how often two neighbours occur; below, the text, with the winner fused wherever it stood.")
+    for row, (pair, times) in enumerate(shown):
+        y = 100 + 34 * row
+        c.say(110, y + 17, _joined(pair), 13, ha="right", va="center_baseline", weight="bold", mono=True)
+        c.bar(124, y + 3, 640 * times / count, 26, BLUE if row == 0 else tint(BLUE, 0.6))
+        c.say(132 + 640 * times / count, y + 17, f"{times}", 12, va="center_baseline")
+    y = 118 + 34 * len(shown)
+    for row in rows:
+        x = 26
+        for word in row:
+            place = 0
+            while place < len(word):
+                fused = tuple(word[place : place + 2]) == tuple(winner)
+                text = printable("".join(word[place : place + 1 + fused]).replace("Ġ", " "))
+                wide = 18 * max(len(text), 1)
+                fill = BLUE if fused else tint(GREY, 0.86)
+                c.box(x, y, wide - 3, 26, fill)
+                c.say(x + wide / 2 - 1.5, y + 13, text, 11, on(fill), "center", "center_baseline", "bold", True)
+                x, place = x + wide, place + 1 + fused
+            x += 4
+        y += 34
+    told = ", ".join(f"{_joined(pair)} {times}" for pair, times in shown)
+    return c.done(f"Bars of how often pairs of neighbours occur: {told}; below, the text with {_joined(winner)} fused.")
+
+
+def _joined(pair):
+    return "+".join(printable(token.replace("Ġ", " ")) for token in pair)
+
+
+def _wrapped(words, most):
+    """Words in rows of at most so many letters."""
+    rows, room = [[]], most
+    for word in words:
+        size = len("".join(word))
+        if size > room:
+            rows, room = [*rows, []], most
+        rows[-1].append(word)
+        room -= size
+    return rows
+
+
+def lookup(tokens, ids, table):
+    """Rows of a table lifted out by number, and beneath it that a one-hot vector times the table gives the same row.
+
+    `tokens` are the texts of up to six `ids`; `table` is (vocab dim) with few numbers to a row.
+    """
+    table = np.asarray(table.detach() if hasattr(table, "detach") else table, dtype=float)
+    if not 1 <= len(ids) <= 6 or len(tokens) != len(ids) or table.ndim != 2 or not 1 <= table.shape[1] <= 8:
+        raise ValueError(f"lookup shows 1 to 6 tokens with an id each, and a table (vocab dim) of at most 8 columns, "
+                         f"got {len(tokens)} tokens, {len(ids)} ids and a table of {table.shape}")
+    size, dim = table.shape
+    limit, tall, top = np.abs(table[list(ids)]).max(), 372, 128
+    c = canvas(top + tall + 148, f"{len(ids)} ids lift {len(ids)} rows out of {size:,}",
+               "An id says which row; blue = positive, orange = negative, deeper = larger. Nothing is reckoned.")
+    heads = ((26, "token"), (150, "id"), (286, f"the table: {size:,} rows"), (590, f"lifted out: {len(ids)} × {dim}"))
+    for x, text in heads:
+        c.say(x, top - 16, text, 10.5, GREY)
+    c.box(300, top, 96, tall, tint(GREY, 0.9), 3)
+    wide = min(56, 340 / dim)
+    for row, (token, i) in enumerate(zip(tokens, ids)):
+        hue, y, at = WORDS[row], top + tall * (row + 0.5) / len(ids), top + 3 + (tall - 8) * i / max(size - 1, 1)
+        c.box(26, y - 17, max(c.measure(printable(token), 13, "bold", True) + 16, 40), 34, tint(hue, 0.72))
+        c.say(34, y, printable(token), 13, dark(dark(hue)), va="center_baseline", weight="bold", mono=True)
+        c.say(150, y, f"{i:,}", 13, dark(hue), va="center_baseline", weight="bold")
+        c.curve([214, 246, 296], [y, y, at + 1], hue, 1.8)
+        c.bar(300, at - 1.5, 96, 5, hue)
+        c.curve([400, 470, 582], [at + 1, y, y], hue, 1.8)
+        for column, value in enumerate(table[i]):
+            fill = signed(value / limit)
+            c.box(590 + wide * column, y - 19, wide - 4, 38, fill)
+            c.say(588 + wide * (column + 0.5), y, _short(value), 11, on(fill), "center", "center_baseline")
+    c.say(292, top + 8, "0", 9.5, GREY, "right", "center_baseline")
+    c.say(292, top + tall - 5, f"{size - 1:,}", 9.5, GREY, "right", "center_baseline")
+    y, i, hue = top + tall + 78, ids[0], WORDS[0]
+    c.say(26, y - 34, f"The same by multiplying, for {printable(tokens[0])}:", 11, weight="bold")
+    marks = [("0", GREY), ("…", GREY), ("0", GREY), ("1", WHITE), ("0", GREY), ("…", GREY), ("0", GREY)]
+    for column, (text, color) in enumerate(marks):
+        c.box(26 + 34 * column, y - 15, 30, 30, hue if text == "1" else tint(GREY, 0.86))
+        c.say(41 + 34 * column, y, text, 12, color if text == "1" else dark(GREY), "center", "center_baseline", "bold")
+    c.say(41 + 34 * 3, y + 30, f"place {i:,}", 9.5, dark(hue), "center")
+    c.say(286, y, "×", 16, ha="center", va="center_baseline")
+    c.box(318, y - 24, 60, 48, tint(GREY, 0.9), 3)
+    c.bar(318, y - 24 + 46 * i / max(size - 1, 1), 60, 4, hue)
+    c.say(348, y + 40, "the table", 9.5, GREY, "center")
+    c.say(560, y, "=", 16, ha="center", va="center_baseline")
+    for column, value in enumerate(table[i]):
+        fill = signed(value / limit)
+        c.box(590 + wide * column, y - 19, wide - 4, 38, fill)
+        c.say(588 + wide * (column + 0.5), y, _short(value), 11, on(fill), "center", "center_baseline")
+    named = ", ".join(f"{printable(token)} {i}" for token, i in zip(tokens, ids))
+    return c.done(f"Tokens with their ids, {named}, each leading to its row of a tall table, the rows lifted out beside "
+                  f"it; below, a vector with a single 1 at place {i} times the table gives the row of "
+                  f"{printable(tokens[0])}.")
+
+
+def _short(value):
+    return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
+
+
+def neighbours(found):
+    """Tokens whose rows of a table point nearly the same way: `found` maps a token to [(token, cosine), …]."""
+    if not found or len(found) > 9 or any(not 1 <= len(near) <= 5 for near in found.values()):
+        raise ValueError("neighbours shows 1 to 9 tokens with 1 to 5 (token, cosine) each, got "
+                         f"{[(token, len(near)) for token, near in found.items()]}")
+    first, ((closest, cosine), *_) = next(iter(found.items()))
+    c = canvas(92 + 58 * len(found) + 20, f"Nearest to “{first.strip()}” stands “{closest.strip()}”: nobody told the "
+               "model that they are alike",
+               "Left, a token; right, whose rows of the trained table point most nearly its way. Number = cosine; deeper "
+               "= nearer to 1.")
+    for row, (token, near) in enumerate(found.items()):
+        y = 92 + 58 * row
+        _chip(c, 26, y, 150, printable(token), MAUVE, WHITE)
+        c.arrow(184, y + 21, 214, y + 21, GREY, 1.6)
+        for column, (other, value) in enumerate(near):
+            fill = tint(BLUE, 1 - min(max(value, 0), 1) ** 1.5)
+            _chip(c, 226 + 150 * column, y, 142, printable(other), fill, on(fill), f"{value:.2f}")
+    told = "; ".join(f"{printable(token)}: {', '.join(f'{printable(o)} {v:.2f}' for o, v in near)}"
+                     for token, near in found.items())
+    return c.done(f"Tokens and those whose vectors point most nearly the same way, with their cosines. {told}.")
+
+
+def _chip(c, x, y, wide, text, fill, color, note=""):
+    """A box with a token, and a number at its right end."""
+    c.box(x, y, wide, 42, fill)
+    room = wide - 16 - (c.measure(note, 10) + 6 if note else 0)
+    size = min(13, 13 * room / max(c.measure(text, 13, "bold", True), 1))
+    c.say(x + 8, y + 21, text, size, color, va="center_baseline", weight="bold", mono=True)
+    c.say(x + wide - 8, y + 21, note, 10, color, "right", "center_baseline")
 
 
 def exam_splits(splits, width=40):
