@@ -381,7 +381,8 @@ STREAMS = (
 
 def judge_loses(answer) -> str:
     """The sentence on a probe for streams that lose letters."""
-    return first_fault(*(said(bool(answer(stream)) == wanted, f"it should say {wanted} of {name}")
+    tokenizer = Tokenizer.load(SHIPPED)
+    return first_fault(*(said(bool(answer(stream, tokenizer)) == wanted, f"it should say {wanted} of {name}")
                          for wanted, name, stream in STREAMS))  # fmt: skip
 
 
@@ -495,9 +496,9 @@ WORKED_PAIR = """def wordpiece_pair(words):
 component.exercises = (
     Exercise(
         **own(encode_word, "Make every merge again, in the order in which they were learnt."),
-        text="A word comes, and merges, the earliest first. Write `encode_word(word, merges)`. The word is a text of byte "
-        "symbols, `\"Ġached\"`, or a list of tokens; merges are pairs such as `(\"h\", \"e\")`. It returns the list "
-        "of tokens. With the twelve merges that the page learns, `Ġached` is Ġ|a|c|he|d.",
+        text="A word comes, and merges, the earliest first. Write `encode_word(word, merges)`. The word is a text of "
+        'byte symbols, `"Ġached"`, or a list of tokens; merges are pairs such as `("h", "e")`. It returns the list of '
+        "tokens. With the twelve merges that the page learns, `Ġached` is Ġ|a|c|he|d.",
         difficulty=2,
         importance=5,
         minutes=12,
@@ -572,8 +573,9 @@ component.exercises = (
         starter="greek_tokens = ...  # how many",
         answers={"greek_tokens": judge_greek},
         solution="greek_tokens = 94 * 2 + 14 + 2",
-        why="204, its bytes: not one merge applies. Who is billed by the token, or has a context of so many tokens, "
-        "pays five times as much in Greek, for having been rare in the text that the merges were learnt from.",
+        why="204, its bytes: not one merge applies. The same sentence is 36 tokens in English. Who is billed by the "
+        "token, or has a context of so many tokens, pays nearly six times as much in Greek, for having been rare in "
+        "the text that the merges were learnt from.",
     ),
     Exercise(
         name="mended_stream",
@@ -581,7 +583,7 @@ component.exercises = (
         title="Letters that get lost on the way",
         text="A chat shows each token as soon as it comes. So does this stream, and in English nobody noticed; "
         "in Greek all is �. Mend it: yield texts that are whole, as early as possible, and lose nothing. And write the "
-        "**probe**: a function that is given such a stream and says whether it loses letters.",
+        "**probe**: a function that is given such a stream and a tokenizer, and says whether letters get lost.",
         task="Say whether stream(tokenizer, ids) loses letters.",
         difficulty=3,
         importance=4,
@@ -600,7 +602,7 @@ component.exercises = (
         yield tokenizer.decode([i])
 
 
-def loses_letters(stream) -> bool:
+def loses_letters(stream, tokenizer) -> bool:
     """Whether stream(tokenizer, ids), such as mended_stream, loses letters of some text."""
     raise NotImplementedError("Say whether stream(tokenizer, ids) loses letters.")''',
         answers={"mended_stream": judge_stream, "loses_letters": judge_loses},
@@ -615,7 +617,7 @@ def loses_letters(stream) -> bool:
         yield text
 
 
-def loses_letters(stream) -> bool:
+def loses_letters(stream, tokenizer) -> bool:
     text = "naïve, Όλοι"
     return "".join(stream(tokenizer, tokenizer.encode(text))) != text""",
         why="Decoding is not done token by token: decode(a + b) is not decode(a) + decode(b) where a letter is cut. "

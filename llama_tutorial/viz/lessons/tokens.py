@@ -256,8 +256,8 @@ def lookup(tokens, ids, table):
         c.box(590 + wide * column, y - 19, wide - 4, 38, fill)
         c.say(588 + wide * (column + 0.5), y, _short(value), 11, on(fill), "center", "center_baseline")
     named = ", ".join(f"{printable(token)} {i}" for token, i in zip(tokens, ids))
-    return c.done(f"Tokens with their ids, {named}, each leading to its row of a tall table, the rows lifted out beside "
-                  f"it; below, a vector with a single 1 at place {i} times the table gives the row of "
+    return c.done(f"Tokens with their ids, {named}, each leading to its row of a tall table, the rows lifted out "
+                  f"beside it; below, a vector with a single 1 at place {i} times the table gives the row of "
                   f"{printable(tokens[0])}.")
 
 
@@ -273,8 +273,8 @@ def neighbours(found):
     first, ((closest, cosine), *_) = next(iter(found.items()))
     c = canvas(92 + 58 * len(found) + 20, f"Nearest to “{first.strip()}” stands “{closest.strip()}”: nobody told the "
                "model that they are alike",
-               "Left, a token; right, whose rows of the trained table point most nearly its way. Number = cosine; deeper "
-               "= nearer to 1.")
+               "Left, a token; right, whose rows of the trained table point most nearly its way. Number = cosine; "
+               "deeper = nearer to 1.")
     for row, (token, near) in enumerate(found.items()):
         y = 92 + 58 * row
         _chip(c, 26, y, 150, printable(token), MAUVE, WHITE)
