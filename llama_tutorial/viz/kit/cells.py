@@ -1,10 +1,55 @@
-"""What the figures of attention share: a token's hue, the cells of a matrix of weights, the check of weights."""
+"""What the figures share: the hue of a token and of an axis, the cells of a matrix of weights, the check of weights."""
 
 import numpy as np
 
-from .canvas import BLUE, CYAN, GOLD, GREEN, GREY, INK, MAUVE, ORANGE, PURPLE, RED, dark, numbers, probability, tint
+from .canvas import (
+    BLUE,
+    CYAN,
+    GOLD,
+    GREEN,
+    GREY,
+    HUES,
+    INK,
+    MAUVE,
+    ORANGE,
+    PURPLE,
+    RED,
+    dark,
+    numbers,
+    probability,
+    tint,
+)
 
 TOKEN_HUES = (MAUVE, BLUE, RED, GREEN, CYAN, GOLD, PURPLE, ORANGE)       # of the first, second … token
+VIOLET, BROWN = "#5544AA", "#885522"     # two hues more, for axes
+AXIS_HUES = {                            # one hue for each axis of docs/axes.md, in every drawing of it
+    "batch": GREY, "seq": VIOLET, "tokens": VIOLET, "positions": VIOLET, "query": BLUE, "key": ORANGE, "new": ORANGE,
+    "dim": GREEN, "hidden": GREEN, "head": MAUVE, "kv": PURPLE, "group": BROWN, "pair": CYAN, "two": GOLD,
+    "inner": ORANGE, "out": ORANGE, "vocab": BROWN, "window": GOLD, "rows": BLUE, "cols": ORANGE,
+}
+OTHER_AXES = (BLUE, ORANGE, PURPLE, GREEN, GOLD, CYAN, BROWN, RED)       # for other words, in their order
+OF_WORDS = ("seq", "tokens", "positions", "query", "key")                # axes whose places are tokens
+HUE_NAMES = {BLUE: "blue", RED: "red", GREEN: "green", GOLD: "gold", CYAN: "cyan", PURPLE: "purple", BROWN: "brown",
+             ORANGE: "orange", MAUVE: "grey-violet", VIOLET: "violet", GREY: "grey"}
+
+
+def axis_hues(names):
+    """The hue of every named axis: its own throughout the course; for another word the next that no axis here has."""
+    hues = {name: AXIS_HUES[name] for name in names if name in AXIS_HUES}
+    free = [hue for hue in OTHER_AXES if hue not in hues.values()]
+    return hues | {name: (free or OTHER_AXES)[k % len(free or OTHER_AXES)]
+                   for k, name in enumerate(name for name in names if name not in hues)}
+
+
+def place_hues(name, hue, size):
+    """The hues of an axis' places: of tokens their own, else eight that begin with the axis' hue, else its shades."""
+    if size > len(HUES):
+        return tuple(tint(hue, 0.7 * place / (size - 1)) for place in range(size))
+    if name in OF_WORDS:
+        return TOKEN_HUES[:size]
+    start = HUES.index(hue) + 1 if hue in HUES else 0
+    others = [each for each in HUES[start:] + HUES[:start] if each != hue]
+    return (hue, *others)[:size]
 
 
 def weight_cells(c, left, top, wide, high, weights, causal):

@@ -6,13 +6,15 @@
 """
 
 import re
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 
-from ..kit.canvas import BLUE, FAINT, GREY, HUES, INK, ORANGE, RED, RIGHT, WHITE, WRONG, canvas, dark, tint
+from ..kit.canvas import BLUE, FAINT, GREY, INK, ORANGE, RIGHT, WHITE, WRONG, canvas, dark, tint
+from ..kit.cells import HUE_NAMES, axis_hues, place_hues
 from .plan import plan, plan_pair, spans
 
 PAGE, WIDEST, EDGE = 1040, 1300, 26      # pixels: a page, the widest figure, the margin
@@ -22,15 +24,18 @@ GAPS = {"→": 62, "|": 44, "·": 46, "=": 54, "": 48}                      # be
 SPACE = "\N{NO-BREAK SPACE}"
 COPY, PALEST = 0.4, 0.72                 # how pale a copy is, and the last place of the shaded axis
 LINE, RULE, NARROW = 20, 6, 13           # pixels: a line of headings, the bar under one, a number in a strip
+GONE = 5                                 # pixels: the hatched bar of an axis that is summed
 
 
-def draw_pattern(pattern, x=None, *, op=None, color=None, shade=None, wrong=False, untitled=False, **sizes):
+def draw_pattern(pattern, x=None, *, op=None, color=None, shade=None, wrong=False, untitled=False, names=None,
+                 **sizes):
     """A figure of a pattern of rearrange, reduce, repeat or einsum, or of two patterns for comparison.
 
     Sizes are given (`head=3`) or taken from the tensor x (for an einsum a pair of tensors), which is drawn smaller
     where a page cannot hold it. `op` is inferred from the axes unless given ("max", say, for a reduce). `color` and
     `shade` choose the axes that hue and paleness tell. `wrong=True` adds the reshape that learners write instead.
-    `untitled=True` leaves the pattern for the reader to find; not for an einsum, nor for two patterns.
+    `untitled=True` leaves the pattern for the reader to find; not for an einsum, nor for two patterns. `names` are
+    those of an einsum's tensors, by default the caller's own variables, else x and y.
     """
     if isinstance(pattern, str):
         p = plan(pattern, x, op=op, color=color, shade=shade, **sizes)
@@ -38,7 +43,9 @@ def draw_pattern(pattern, x=None, *, op=None, color=None, shade=None, wrong=Fals
             raise ValueError(f"wrong=True sets reshape beside rearrange, and {pattern!r} is for {p.op}: leave it out")
         if untitled and len(p.boards) > 2:
             raise ValueError("untitled=True is for one tensor, not for an einsum, which needs the names: leave it out")
-        return _einsum(p) if len(p.boards) > 2 else _moves(p, wrong, untitled)
+        if len(p.boards) > 2:
+            return draw_plan(p, names or _variables(x, sys._getframe(1)))
+        return _moves(p, wrong, untitled)
     if untitled:
         raise ValueError("untitled=True is for one pattern, not for two that are compared: leave it out")
     if len(pattern) != 2 or wrong:
@@ -51,6 +58,24 @@ def draw_pattern(pattern, x=None, *, op=None, color=None, shade=None, wrong=Fals
         raise ValueError(f"two patterns are compared over the same x, got the shapes {plans[0].boards[0].full} and "
                          f"{plans[1].boards[0].full}: change the sizes")
     return _compare(plans)
+
+
+def draw_plan(p, names=None):
+    """The figure of one plan; `names` are those of an einsum's tensors."""
+    return _einsum(p, _fitting(names)) if len(p.boards) > 2 else _moves(p, False, strip=bool(p.moved))
+
+
+def _fitting(names):
+    """Two different short words, or x and y."""
+    names = tuple(map(str, names or ()))
+    short = all(name.isidentifier() and len(name) <= 12 and name != "out" for name in names)
+    return names if len({*names}) == 2 and short else ("x", "y")
+
+
+def _variables(x, frame):
+    """The names that tensors have where `draw_pattern` was called, or None where one has none."""
+    known = {id(value): name for name, value in reversed(frame.f_locals.items()) if not name.startswith("_")}
+    return [known[id(each)] for each in x] if x is not None and all(id(each) in known for each in x) else None
 
 
 # ---------------------------------------------------------------------------------------------- colours
@@ -83,42 +108,52 @@ def _pale(hue, place, size):
 
 
 class _Look:
-    """The colours of one plan: of a cell by its index, of a heading by its axis."""
+    """The colours of one plan: of a cell by its index, of a heading by its axis, of a word by what it names."""
 
-    def __init__(self, p):
-        self.p, self.shades, self.words = p, {}, {}
+    def __init__(self, p, names=("x", "y")):
+        self.p, self.names, self.hues, self.gone = p, dict(zip("xy", names)), axis_hues([*p.full]), ()
         if len(p.boards) > 2:
             self._einsum(p)
-        elif p.color:
-            self.words[p.color] = BLUE
+        else:
+            self.words = {p.color: self.hues[p.color]} if p.color else {}
+            self.places = place_hues(p.color, self.hues[p.color], p.sizes[p.color]) if p.color else (BLUE,)
 
     def _einsum(self, p):
+        """An operand wears the hue of the last axis that it alone brings into the result."""
         inputs, kept = [board.names for board in p.boards[:2]], [n for n in p.out.names if p.sizes[n] > 1]
-        for board, names, other, hue in zip(p.boards, inputs, inputs[::-1], (BLUE, ORANGE)):
-            own = [name for name in kept if name in names and name not in other]
-            both = [name for name in kept if name in names]
+        self.shades, self.fills = {}, {}
+        for board, names, other in zip(p.boards, inputs, inputs[::-1]):
+            own, both = ([n for n in kept if n in names and (n in other) == shared] for shared in (False, True))
             self.shades[board.name] = (own or both or [None])[-1]
-            self.words |= dict.fromkeys(own, hue)
-        self.words |= dict.fromkeys(p.lost, RED)
+            self.fills[board.name] = self.hues[own[-1]] if own else None
+        if not self.fills["x"] or self.fills["x"] == self.fills["y"]:
+            self.fills["x"] = ORANGE if self.fills["y"] == BLUE else BLUE
+        if not self.fills["y"]:
+            self.fills["y"] = BLUE if self.fills["x"] == ORANGE else ORANGE
+        self.words = {name: self.hues[name] for name, size in p.sizes.items() if size > 1}
+        self.gone = tuple(name for name in p.lost if name in self.words)
 
     def of(self, index):
         """The colour of the element of x at `index`."""
         color, shade = self.p.color, self.p.shade
-        hue = HUES[index.get(color, 0) % len(HUES)]
-        return _pale(hue, index.get(shade, 0), self.p.sizes.get(shade, 1))
+        return _pale(self.places[index.get(color, 0)], index.get(shade, 0), self.p.sizes.get(shade, 1))
 
     def operand(self, name, index):
         """The colour of an element of an einsum's operand, or of its part in the result."""
         shade = self.shades[name]
-        return _pale(BLUE if name == "x" else ORANGE, index.get(shade, 0), self.p.sizes.get(shade, 1))
+        return _pale(self.fills[name], index.get(shade, 0), self.p.sizes.get(shade, 1))
+
+    def name(self, board):
+        """The name of a tensor, as its caller calls it."""
+        return self.names.get(board.name, board.name)
 
     def heading(self, name, index=None):
         """The colour and weight of a heading."""
-        if len(self.p.boards) > 2:
-            return (_word(self.words[name]), "bold") if name in self.words else (GREY, "normal")
-        if name != self.p.color:
+        if name not in self.words:
             return GREY, "normal"
-        return (INK if index is None else _word(HUES[index % len(HUES)])), "bold"
+        if len(self.p.boards) > 2 or index is None:
+            return _word(self.words[name]), "bold"
+        return _word(self.places[index]), "bold"
 
     def call(self, text):
         """The pieces of a call, or of its second line, its coloured axes coloured."""
@@ -127,7 +162,7 @@ class _Look:
 
     def axis(self, name, plain):
         """A piece of text, coloured where it is the name of a coloured axis."""
-        return (name, _word(self.words[name]), "bold") if name in self.words else (name, plain)
+        return (name, _word(self.words[name]), "bold", name in self.gone) if name in self.words else (name, plain)
 
 
 # ---------------------------------------------------------------------------------------------- a tensor
@@ -151,9 +186,11 @@ def _pen():
 
 
 def _run(c, x, y, pieces, size):
-    """One line of monospace in many colours: pieces (text, colour[, weight])."""
-    for text, color, *weight in pieces:
-        c.say(x, y, text, size, color, weight=(weight or ["normal"])[0], mono=True)
+    """One line of monospace in many colours: pieces (text, colour[, weight[, whether its axis is summed]])."""
+    for text, color, *rest in pieces:
+        c.say(x, y, text, size, color, weight=(rest or ["normal"])[0], mono=True)
+        if any(rest[1:]):
+            c.hatch(x, y + 4, _mono(text, size), GONE, color, 4, 1.3)
         x += _mono(text, size)
 
 
@@ -206,14 +243,15 @@ class _Frame:
                 for span in spans(self.board.across)}
 
     def _label(self, axis):
-        return _mono(f"{axis.name}{axis.size - 1}") + (8 if axis is self.board.down[-1] else 20)
+        inner = axis is self.board.down[-1]
+        return _mono(f"{axis.name}{axis.size - 1}") + (8 if inner else 20) + 8 * (inner and axis.name in self.look.gone)
 
     def _tier(self, k):
         axis, inner = self.board.across[k], k == len(self.board.across) - 1
         return LINE + RULE * (not inner) + (LINE + RULE if axis.name in self.digits else 0)
 
     def _shape(self):
-        name = "reshaped" if self.numbers else self.board.name
+        name = "reshaped" if self.numbers else self.look.name(self.board)
         whole = [(f"{name}  ", INK, "bold"), (f"{self.board.full}", INK)]
         return [whole] + [[(f"drawn {self.board.shape}", GREY)]] * (self.board.shape != self.board.full)
 
@@ -263,7 +301,9 @@ class _Frame:
         color, weight = self.look.heading(name, index)
         text, size = _short(text, right - left)
         c.say((left + right) / 2, y + 11, text, size, color, "center", weight=weight, mono=True)
-        if bar:
+        if name in self.look.gone:
+            c.hatch(left, y + 14, right - left, GONE, color, 4, 1.3)
+        elif bar:
             c.line(left, y + 17, right, y + 17, color, 2.4 if weight == "bold" and index is not None else 1.2)
 
     def _labels(self, c):
@@ -274,10 +314,14 @@ class _Frame:
             for span in [span for span in found if span.tier == k]:
                 _, top, _, high = self.box(0, span.start, 1, span.length)
                 color, weight = self.look.heading(axis.name, span.index)
-                if not inner:
+                gone = axis.name in self.look.gone
+                if gone:
+                    c.hatch(right - 6 - 4 * (not inner), top, GONE, high, color, 4, 1.3)
+                elif not inner:
                     c.line(right - 8, top, right - 8, top + high, color, 2.4 if weight == "bold" else 1.2)
-                c.say(right - (4 if inner else 14), top + high / 2, f"{axis.name}{span.index}", LABEL, color,
-                      "right", "center_baseline", weight, mono=True)
+                end = right - (14 if not inner else 12 if gone else 4)
+                c.say(end, top + high / 2, f"{axis.name}{span.index}", LABEL, color, "right", "center_baseline",
+                      weight, mono=True)
             right -= self._label(axis)
 
     def _cell(self, c, cell):
@@ -418,18 +462,19 @@ def _start(heads, sentence, size):
     return c, top
 
 
-def _call(p):
+def _call(p, look=None):
     """The call that does what the figure shows."""
     sizes = "".join(f", {name}={size}" for name, size in p.given.items())
     if p.op == "einsum":
-        return f'einsum({", ".join(board.name for board in p.boards[:-1])}, "{p.pattern}")'
+        names = (look.name(board) if look else board.name for board in p.boards[:-1])
+        return f'einsum({", ".join(names)}, "{p.pattern}")'
     how = f', "{p.how}"' if p.how else ""
     return f'{p.op}(x, "{p.pattern}"{how}{sizes})'
 
 
 def _heads(p, look, points=CALL):
     """The call as one or two coloured lines, in as many points as a figure's width allows."""
-    text = _call(p)
+    text = _call(p, look)
     fitting = [pt for pt in (points, points - 1, points - 2) if _mono(text, pt) <= PAGE - 2 * EDGE]
     if fitting:
         return [(look.call(text), fitting[0])]
@@ -467,11 +512,12 @@ def _verb(names):
     return "are" if len(names) > 1 else "is"
 
 
-def _moves(p, wrong, untitled=False):
-    """The figure of a rearrange, reduce or repeat."""
+def _moves(p, wrong, untitled=False, strip=False):
+    """The figure of a rearrange, reduce or repeat; `strip` sets the numbers in memory order beneath."""
     look, differs = _Look(p), wrong and p.misplaced > 0
-    frames = [_Frame(p.boards[0], look, strip=differs),
-              _Frame(p.out, look, "→", strip=differs, loose=1.5 if p.how else 1)]
+    strip = differs or strip and not p.how
+    frames = [_Frame(p.boards[0], look, strip=strip),
+              _Frame(p.out, look, "→", strip=strip, loose=1.5 if p.how else 1)]
     grids, total = [([frames], False), ([[frame] for frame in frames], False)], len(p.out.cells)
     if differs:
         green, red = _word(RIGHT), _word(WRONG)
@@ -481,7 +527,7 @@ def _moves(p, wrong, untitled=False):
                            (f"same shape, {p.misplaced} of {total} numbers", red),
                            ("in the wrong place (×)", red)]
         grids = [(each, False) for each in ([frames], [[frames[0], None], frames[1:]], [[frame] for frame in frames])]
-    sentence = _sentence(p, differs)
+    sentence = _sentence(p, strip)
     if wrong and not differs:
         sentence += f" Here x.reshape{p.out.full} does the same: all {total} numbers keep their order."
     grid, size = _settle(frames, grids)
@@ -503,25 +549,31 @@ def _draw(c, frames):
 
 
 def _alt(p, differs=False):
-    """The figure in one sentence."""
-    sizes, first = ", ".join(f"{name} {size}" for name, size in p.sizes.items()), p.out.cells[0].sources
-    told = f"{_call(p)}, drawn with {sizes}: x of shape {p.boards[0].shape} becomes {p.out.shape}"
+    """The figure in one sentence; of the numbers only those that move."""
+    sizes = ", ".join(f"{name} {size}" for name, size in p.sizes.items() if size > 1)
+    told = f"{_call(p)}{f', drawn with {sizes}' if sizes else ''}: x of shape {p.boards[0].shape} becomes {p.out.shape}"
+    total, moved, first = len(p.out.cells), p.moved, p.out.cells[0].sources
     if p.how:
-        return f"{told}, each cell the {p.how} of {len(first)} old ones, the first of {_range(first)}."
-    numbers = [str(cell.number) for cell in p.out.cells]
-    told += f", which holds the places {', '.join(numbers[:12])}{' …' * (len(numbers) > 12)} of x"
+        many = len(first)
+        return f"{told}, each cell the {p.how} of {many} old one{'s' * (many > 1)}, the first of {_range(first)}."
+    copies = sum(cell.copy for cell in moved)
+    shown = ", ".join(f"{cell.number} at {cell.place}" for cell in moved[:4]) + " …" * (len(moved) > 4)
+    if copies:
+        told += f", {copies} of its {total} numbers are copies, so that it holds {shown}"
+    else:
+        told += f"; {len(moved)} of {total} numbers move: {shown}" if moved else "; no number changes its place"
     if differs:
-        told += (f"; x.reshape{p.out.full} has the same shape and puts {p.misplaced} of {len(numbers)} numbers in the "
-                 "wrong place")
+        told += (f"; x.reshape{p.out.full} has the same shape and puts {p.misplaced} of {total} numbers in the wrong "
+                 "place")
     return told + "."
 
 
 # ---------------------------------------------------------------------------------------------- einsum
 
 
-def _einsum(p):
+def _einsum(p, names):
     """The figure of an einsum of two tensors: left of the result and above it, or all in a row."""
-    look, boxed = _Look(p), {name: min(1, size - 1) for name, size in p.sizes.items() if name in p.out.names}
+    look, boxed = _Look(p, names), {name: min(1, size - 1) for name, size in p.sizes.items() if name in p.out.names}
     frames = [_Frame(board, look, "" if p.corner else mark) for board, mark in zip(p.boards, ("", "·", "="))]
     x, y, out = frames
     if p.corner:
@@ -530,44 +582,46 @@ def _einsum(p):
     else:
         grids = [(each, False) for each in ([[x, y, out]], [[x, y], [out, None]], [[x], [y], [out]])]
     grid, size = _settle(frames, grids, pitches=(42, 38, 34, 30))
-    formula = _formula(p, boxed)
+    formula = _formula(p, boxed, look)
     told = ["".join(text for text, _ in line) for line in formula]
     inside = bool(p.corner) and max(map(_mono, told)) < above.x - above.left - 30 and above.top + above.h > 102
     lines = [[look.axis(name, GREY) if name else (text, GREY) for text, name in line] for line in formula]
     heads = _heads(p, look) + [([piece for line in lines for piece in line], LABEL)] * (not inside)
-    c, top = _start(heads, _einsum_sentence(p), size)
+    c, top = _start(heads, _einsum_sentence(p, look), size)
     _place(*grid, EDGE, top)
     for k, line in enumerate(lines if inside else ()):                   # in the empty corner
         _run(c, EDGE, above.y + (above.h - above.tiers) / 2 + 24 * (k - 1), line, LABEL)
     _draw(c, frames)
     for frame in frames:
         _box(c, frame, boxed)
-    shapes = " and ".join(f"{board.name} of shape {board.shape}" for board in p.boards[:2])
-    return c.done(f"{_call(p)}: {shapes} give {p.out.shape}; {''.join(told)}.")
+    shapes = " and ".join(f"{look.name(board)} of shape {board.shape}" for board in p.boards[:2])
+    return c.done(f"{_call(p, look)}: {shapes} give {p.out.shape}; {''.join(told)}.")
 
 
-def _formula(p, boxed):
+def _formula(p, boxed, look):
     """What the boxed cell is made of, in three lines of pieces: (text, name of the axis or None)."""
     def of(board, before):
         drawn = [name for name in board.names if p.sizes[name] > 1]
         parts = [[(name, name), (f"{boxed.get(name, '')}{' ' * (name != drawn[-1])}", None)] for name in drawn]
-        return [(f"{before}{board.name}[", None), *(piece for pair in parts for piece in pair)]
+        return [(f"{before}{look.name(board)}[", None), *(piece for pair in parts for piece in pair)]
     gone = [name for name in p.lost if p.sizes[name] > 1]
     total = [piece for k, name in enumerate(gone) for piece in ((" and " if k else "sum over ", None), (name, name))]
     x, y, out = (of(board, before) for board, before in zip(p.boards, (" of " * bool(gone), "× ", "boxed: ")))
     return [[*out, ("] ", None)], [("= ", None), *total, *x, ("] ", None)], [*y, ("]", None)]]
 
 
-def _einsum_sentence(p):
+def _einsum_sentence(p, look):
     """How to read the figure of an einsum."""
-    told = "Blue = x, orange = y, and every cell of the result has a part of both"
+    x, y = (f"{HUE_NAMES[look.fills[board.name]]} = {look.name(board)}" for board in p.boards[:2])
+    told = f"{x[0].upper()}{x[1:]}, {y}, and every cell of the result has a part of both"
     if p.lost:
-        told += f"; red = summed: {' and '.join(p.lost)} {_verb(p.lost)} gone"
+        told += f"; hatched = summed: {' and '.join(p.lost)} {_verb(p.lost)} gone"
     told += _undrawn(p)
     above = p.corner and p.boards[p.corner[1]]
     last = above and [name for name in above.names if p.sizes[name] > 1][-1]
     if above and last != above.across[-1].name:
-        told += f" {above.name} stands on its side, so that {above.across[-1].name} runs as it does in the result."
+        runs = above.across[-1].name
+        told += f" {look.name(above)} stands on its side, so that {runs} runs as it does in the result."
     return told
 
 
@@ -604,8 +658,8 @@ def _compare(plans):
         told = [f"{where}: {each}" for where, each in zip(("Above", "Below") if grid[1] else ("Left", "Right"), told)]
     else:
         told = told[:1]
-    c, top = _start([([("", INK)], 14)], " ".join(told), (max(size[0], _sans(title, 14)), size[1]))
-    c.say(EDGE, 36, title, 14)
+    c, top = _start([([("", INK)], 14)], " ".join(told), (max(size[0], _sans(title, 14, "bold")), size[1]))
+    c.say(EDGE, 36, title, 14, weight="bold")
     _place(*grid, EDGE, top)
     for pair in pairs:
         _draw(c, pair)

@@ -106,6 +106,11 @@ class Plan:
         return self.boards[-1]
 
     @property
+    def moved(self):
+        """The cells of the result that hold another element than a mere reshape of x puts there; copies count."""
+        return [cell for cell in self.out.cells if cell.copy or cell.number != cell.place]
+
+    @property
     def misplaced(self):
         """How many elements a mere reshape of x leaves at another place than the pattern does."""
         return sum(cell.number != cell.place for cell in self.out.cells)
@@ -232,10 +237,11 @@ def _solve(pattern, operands, result, shapes, sizes):
     return {name: int(known[name]) for name in names}
 
 
-def _small(operands, result, full, most):
+def _small(operands, result, full, most, outside=False):
     """Sizes at which a large tensor can be drawn, if possible in at most so many cells; two places stay two.
 
-    Only of an axis that comes first everywhere is a single place drawn: it tells as much.
+    Only of an axis that comes first everywhere is a single place drawn: it tells as much. `outside`: of every axis
+    that stands there alone, until the first that does not.
     """
     if most == inf:
         return full
@@ -244,6 +250,10 @@ def _small(operands, result, full, most):
     sizes = {name: min(full[name], 3 if name not in last else 2 if len(drawn) > 2 else 4) for name in names}
     if len(drawn) > 3 and all(axes and axes[0] == (names[0],) for axes in (*operands, result)):
         sizes[names[0]] = 1
+    for before, after in zip(operands[0], result) if outside else ():
+        if before != after or len(before) > 1:
+            break
+        sizes |= dict.fromkeys(before, 1)
     for name in names:
         if max(prod(sizes[each] for each in _names(axes)) for axes in (*operands, result)) > most:
             sizes[name] = min(sizes[name], 2)
@@ -420,6 +430,31 @@ def plan(pattern, x=None, *, op=None, color=None, shade=None, **sizes):
     return _plans([pattern], x, op, color, shade, [sizes])[0]
 
 
+def plan_small(pattern, x, op, sizes):
+    """The Plan of a pattern in few cells; an axis that stands outside and stays there is left out."""
+    return _plans([pattern], x, op, None, None, [sizes], (48, 24, 12))[0]
+
+
+def stillness(pattern, x, op, sizes):
+    """Why nothing moves in a pattern over x, in one line; "" where something does."""
+    operands, result = parse(pattern)
+    _operation(op, operands, result, pattern)
+    full = _solve(pattern, operands, result, _shapes(x, len(operands)), sizes)
+    before, after = ([tuple(name for name in axis if full[name] > 1) for axis in axes]
+                     for axes in (operands[0], result))
+    if len(operands) > 1 or sum(before, ()) != sum(after, ()):
+        return ""
+    told = [f"{' and '.join(axis)} become one axis" for axis in after if len(axis) > 1 and axis not in before]
+    told += [f"one axis becomes {' and '.join(axis)}" for axis in before if len(axis) > 1 and axis not in after]
+    if told:
+        return f"{', '.join(told)}: the numbers keep their order"
+    added = after.count(()) - before.count(())
+    many, verb = ("an axis", "is") if abs(added) == 1 else (f"{abs(added)} axes", "are")
+    if added:
+        return f"{many} of size 1 {verb} {'added' if added > 0 else 'dropped'}: nothing moves"
+    return f"{'an axis of size 1' if before != after else 'no axis'} changes its place: nothing moves"
+
+
 def plan_pair(patterns, x, op, color, shade, sizes):
     """The plans of two patterns, drawn at the same sizes and coloured alike; each takes the sizes of its own axes."""
     words = [set(re.findall(r"\w+", each)) for each in patterns]
@@ -428,15 +463,16 @@ def plan_pair(patterns, x, op, color, shade, sizes):
         {name: size for name, size in sizes.items() if name in own | nowhere} for own in words])
 
 
-def _plans(patterns, x, op, color, shade, sizes):
-    """Plans of patterns over one x, at the largest sizes that suit them all."""
+def _plans(patterns, x, op, color, shade, sizes, few=()):
+    """Plans of patterns over one x, at the largest sizes that suit them all, or in so `few` cells."""
     parsed = [parse(pattern) for pattern in patterns]
     kinds = [_operation(op, *sides, pattern) for sides, pattern in zip(parsed, patterns)]
     shapes = [_shapes(x, len(operands)) for operands, _ in parsed]
     fulls = [_solve(pattern, *sides, shape, each)
              for pattern, sides, shape, each in zip(patterns, parsed, shapes, sizes)]
-    for most in (inf, 48, 24, 12)[: None if x is not None else 1]:
-        drawn = [_small(*sides, full, most) for sides, full in zip(parsed, fulls)]
+    for most in few or (inf, 48, 24, 12)[: None if x is not None else 1]:
+        drawn = [_small(*sides, full, most, few and kind in ("rearrange", "repeat"))
+                 for sides, full, (kind, *_) in zip(parsed, fulls, kinds)]
         if most < inf:                   # an axis of both patterns is drawn at one size
             drawn[1:] = [{name: min(drawn[0].get(name, size), full[name]) for name, size in each.items()}
                          for each, full in zip(drawn[1:], fulls[1:])]
