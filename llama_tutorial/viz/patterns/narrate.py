@@ -6,8 +6,10 @@
     story[2].sizes                       # {'batch': 1, 'seq': 7, 'head': 9, 'dim': 64}
 """
 
+import ast
 import dis
 import inspect
+import linecache
 import math
 import os
 import sys
@@ -20,6 +22,7 @@ import einops.layers.torch
 import torch
 from torch.overrides import TorchFunctionMode
 
+from .inside import product, within_attention
 from .story import Step, Story, axes_of
 
 # The code objects that are an einops call, with the name of the operation.
@@ -28,6 +31,7 @@ _CALLS |= {getattr(einops.layers.torch, name).forward.__code__: name for name in
 _ONE_TENSOR = ("rearrange", "reduce", "repeat", "Rearrange", "Reduce")
 _TORCH = frozenset("linear matmul bmm mm addmm einsum softmax log_softmax silu embedding rsqrt rms_norm layer_norm "
                    "cross_entropy scaled_dot_product_attention".split())
+_KERNEL = "scaled_dot_product_attention"
 _LIBRARIES = tuple(os.path.dirname(library.__file__) + os.sep for library in (einops, torch))
 _COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 _MODULE_CALL = torch.nn.Module._call_impl.__code__
@@ -38,14 +42,16 @@ _PAUSING = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERA
 def narrate(model: torch.nn.Module | None = None, *, torch_ops: bool = False):
     """Record every einops call on tensors that this thread makes while the block runs; gives the Story.
 
+    Between them it tells attention's kernel, step by step, in lines without a number.
+
         with narrate(model) as story:
             model(ids)
         print(story)
 
-    `model` lends the steps the names of its modules. `torch_ops=True` also tells the matrix products, norms, softmax
-    and attention kernels in between. Outputs, gradients and errors are as without it; compiled functions run
-    uncompiled meanwhile, in every thread. Calls on numpy arrays pass unseen. Raises TypeError for a model that is no
-    module, RuntimeError inside a compiled function.
+    `model` lends the steps the names of its modules. `torch_ops=True` also numbers the matrix products, norms, softmax
+    and kernels in between, the products with their axes. Outputs, gradients and errors are as without it; compiled
+    functions run uncompiled meanwhile, in every thread. Calls on numpy arrays pass unseen. Raises TypeError for a model
+    that is no module, RuntimeError inside a compiled function.
     """
     if not isinstance(model, torch.nn.Module | None):
         raise TypeError(f"narrate takes the model whose modules it names, or nothing, got {type(model).__name__}: "
@@ -146,11 +152,23 @@ class _Teller:
                 self._begin(call)
             return self.calls[call]
         op = getattr(func, "__name__", "")
-        if not self.torch_ops or op not in _TORCH:
+        if op != _KERNEL and not (self.torch_ops and (op in _TORCH or op == "mul" and _number_by_number(args))):
             return None
-        op = "torch.einsum" if op == "einsum" else op
-        inputs = [tuple(each.shape) for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor)]
-        return self._add(Step(op, "", inputs, None, {}, self._module(_stack(caller)), _where(_outside(caller)))), ()
+        given = (*args, *kwargs.values())
+        tensors = [each for part in given for each in (part if isinstance(part, list | tuple) else [part])]
+        inputs = [tuple(each.shape) for each in tensors if isinstance(each, torch.Tensor)]
+        module, where = self._module(_stack(caller)), _where(_outside(caller))
+        equation = next((each for each in args[:1] if isinstance(each, str)), "")
+        step = Step("torch.einsum" if op == "einsum" else op, product(op, inputs, equation, module), inputs, None, {},
+                    module, where)
+        if op == "mul" and module.rpartition(".")[2].lower().endswith("mlp"):
+            step.how = "gate · up"
+        if op == _KERNEL:
+            step.parts = _parts(args, kwargs)
+        if self.story.steps and (op == "mul" or not self.torch_ops):
+            self.story.steps[-1].then.append(step)
+            return step, ()
+        return self._add(step), ()
 
     def _begin(self, frame):
         running = list(_stack(frame))
@@ -162,6 +180,7 @@ class _Teller:
         sizes = dict(_sizes(pattern, tuple(stacked), tuple(given.items())))
         step = Step(op, pattern, inputs, None, sizes, self._module(running), _where(caller))
         step.how, step.given = how if isinstance(how, str) else getattr(how, "__name__", ""), given
+        step.names = _written(caller, len(tensors)) if op == "einsum" else ()
         if op == "unpack":
             step.output = []
         if callable(how):
@@ -203,6 +222,44 @@ class _Teller:
         """Let go of everything."""
         self.forget()
         self.letters.clear()
+
+
+def _number_by_number(args):
+    """Whether two tensors of one shape are multiplied."""
+    return len(args) == 2 and all(isinstance(each, torch.Tensor) for each in args) and (
+        args[0].shape == args[1].shape and args[0].ndim > 1)
+
+
+def _parts(args, kwargs):
+    """The steps within a call of attention's kernel, [] for a call that it will refuse."""
+    ours = {"query": "q", "key": "k", "value": "v", "attn_mask": "mask"}
+    try:
+        return within_attention(*args, **{ours.get(name, name): value for name, value in kwargs.items()})
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError):
+        return []
+
+
+@lru_cache(256)
+def _call_written(code, at):
+    """The words in the place of the tensors of a call, as the source has them; () where it cannot be read."""
+    if not hasattr(code, "co_positions"):
+        return ()
+    first, last, start, end = [*code.co_positions()][at // 2]
+    if None in (first, last, start, end):
+        return ()
+    lines = [linecache.getline(code.co_filename, line).encode() for line in range(first, last + 1)]
+    lines[-1], lines[0] = lines[-1][:end], lines[0][start:] if last > first else lines[0][start:end]
+    try:
+        call = ast.parse(b"".join(lines).decode().strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(ast.unparse(each) for each in call.args) if isinstance(call, ast.Call) else ()
+
+
+def _written(frame, count):
+    """The names of the tensors of an einsum as its caller wrote them, or ()."""
+    names = _call_written(frame.f_code, frame.f_lasti)[:count]
+    return names if len(names) == count and all(name.isidentifier() for name in names) else ()
 
 
 def _name(path, module):

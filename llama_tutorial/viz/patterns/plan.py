@@ -512,7 +512,8 @@ def _hues(color, shade, operands, result, sizes, pattern):
 def _colors(color, shade, before, after, sizes, pattern):
     """The axis that is told by colour and the one along which it pales, as asked for or chosen.
 
-    Chosen for colour is the first axis that a parenthesis holds on one side and that stands alone on the other.
+    Chosen for colour is the first axis that a parenthesis holds on one side and that stands alone on the other; of
+    `two` and `pair` it is `pair`, because which two belong together is the question there.
     """
     drawn = [name for name in _names(before) if sizes[name] > 1]
     for name in filter(None, (color, shade)):
@@ -524,6 +525,7 @@ def _colors(color, shade, before, after, sizes, pattern):
     alone = [{name for axis in axes if len(axis) == 1 for name in axis} for axes in (before, after)]
     moved = [name for axes, there in ((before, alone[1]), (after, alone[0]))
              for axis in axes if len(axis) > 1 for name in axis if name in there]
+    moved.sort(key=lambda name: name == "two" and "pair" in moved)
     kept = [name for name in drawn if name in _names(after)]
     color = color or next((name for name in (*moved, *kept, *drawn) if name in drawn and name != shade), None)
     rest = [name for name in kept or drawn if name != color]
