@@ -540,11 +540,17 @@ def test_a_generator_is_one_call_and_two_calls_are_two(x):
 # ---------------------------------------------------------------------------------------------- how it reads
 
 
+KERNEL = ["scores", "scale", "mask", "softmax", "weighted sum"]
+
+
 def test_the_table_is_aligned(model, ids):
     lines = str(narrated(model, ids)).splitlines()
-    assert lines[0].split() == ["module", "operation", "pattern", "shapes", "where"] and len(lines) == 14
+    assert lines[0].split() == ["module", "operation", "pattern", "shapes", "where"]
+    assert len(lines) == 1 + 13 + 2 * (1 + len(KERNEL))
     starts = [lines[0].index(head) for head in lines[0].split()]
-    for line in lines[1:]:
+    inner = [line for line in lines[1:] if line[: starts[0]].isspace()]
+    assert len(inner) == 2 * (1 + len(KERNEL)) and all(line[starts[1]] in "↳·" for line in inner)
+    for line in [line for line in lines[1:] if line not in inner]:
         assert all(line[start - 1] == " " and (start == starts[0] or line[start] != " ") for start in starts)
         assert line == line.rstrip()
     assert "6   model.layers.0.self_attn  " in lines[6] and "  forward:" in lines[6]
@@ -600,11 +606,181 @@ def read(story):
     return reader
 
 
-def test_in_jupyter_each_pattern_unfolds_once(model, ids):
+def test_in_jupyter_each_pattern_that_moves_unfolds_once(model, ids):
     story = narrated(model, ids)
-    reader, patterns = read(story), {step.pattern for step in story}
-    assert reader.seen["tr"] == 1 + len(story) + reader.seen["details"]
-    assert reader.seen["img"] == reader.seen["details"] == len(patterns) and all(reader.alts)
+    reader, moving = read(story), {step.pattern for step in story if "1" not in step.pattern}
+    kernels = sum(len(step.then) for step in story)
+    assert reader.seen["img"] == len(moving) == 5 and all(reader.alts) and kernels == 2
+    assert reader.seen["details"] == len(moving) + kernels
+    assert reader.seen["tr"] == 1 + len(story) + reader.seen["details"] + kernels * len(KERNEL)
+    assert story._repr_html_().count("an axis of size 1 is added: nothing moves") == 2      # of three: one is the same
+
+
+STILL = {
+    "one is added": (lambda x: rearrange(x, "b s d -> b 1 s d"), "an axis of size 1 is added: nothing moves"),
+    "two are added": (lambda x: rearrange(x, "b s d -> b 1 1 s d"), "2 axes of size 1 are added: nothing moves"),
+    "one head": (lambda x: rearrange(x, "b s (h d) -> b h s d", h=1), "an axis of size 1 is added: nothing moves"),
+    "one is dropped": (lambda x: rearrange(x[:1], "1 s d -> s d"), "an axis of size 1 is dropped: nothing moves"),
+    "a mean of one": (lambda x: reduce(x[:1], "b s d -> s d", "mean"), "an axis of size 1 is dropped: nothing moves"),
+    "one moves": (lambda x: rearrange(x[:1], "b s d -> s b d"), "an axis of size 1 changes its place: nothing moves"),
+    "repeated once": (lambda x: repeat(x, "b s d -> b n s d", n=1), "an axis of size 1 is added: nothing moves"),
+    "names": (lambda x: rearrange(x, "... -> ..."), "no axis changes its place: nothing moves"),
+    "merged": (lambda x: rearrange(x, "b s d -> (b s) d"), "b and s become one axis: the numbers keep their order"),
+    "split": (lambda x: rearrange(x, "b s (h d) -> b s h d", h=2),
+              "one axis becomes h and d: the numbers keep their order"),
+    "one word": (lambda x: rearrange(x[:, :1], "b s (h d) -> b h s d", h=2),
+                 "one axis becomes h and d: the numbers keep their order"),
+}
+
+
+@pytest.mark.parametrize("name", STILL)
+def test_where_nothing_moves_a_line_says_so_and_the_numbers_agree(x, name):
+    call, told = STILL[name]
+    with narrate() as story:
+        out = call(x)
+    given = x[:1] if story[0].inputs[0][0] == 1 else x[:, :1] if story[0].inputs == [(2, 1, 8)] else x
+    assert torch.equal(out.reshape(-1), given.reshape(-1)) and told in story._repr_html_()
+    assert read(story).seen["img"] == 0
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: rearrange(x, "b s (h d) -> b h s d", h=2), lambda x: rearrange(x, "b s d -> b d s"),
+    lambda x: rearrange([x, x], "two b s d -> b s (two d)"), lambda x: repeat(x, "b s d -> b s d r", r=3),
+    lambda x: reduce(x, "b s d -> b s", "max"), lambda x: einsum(x, x, "b s d, b t d -> b s t"),
+])
+def test_what_moves_is_drawn_in_few_cells(x, call):
+    from llama_tutorial.viz.patterns.plan import plan_small
+    from llama_tutorial.viz.patterns.story import _shaped, stillness_of
+
+    with narrate() as story:
+        call(x)
+    step = story[0]
+    assert stillness_of(step) == "" and read(story).seen["img"] == 1
+    p = plan_small(*_shaped(step), step.how or step.op, step.given)
+    assert max(len(board.cells) for board in p.boards) <= 48
+    assert p.sizes["b"] == 1 or len(step.inputs) == 2 or step.op == "reduce"      # what stands outside is left out
+
+
+def test_an_ellipsis_is_drawn_in_the_words_of_the_axes(x):
+    with narrate() as story:
+        rearrange(x, "... (two pair) -> two ... pair", two=2)
+        rearrange(x[0], "... (two pair) -> two ... pair", two=2)
+        rearrange(x[None], "... (two pair) -> two ... pair", two=2)
+        rearrange(x[None, None], "... seq dim -> ... dim seq")
+        rearrange(x[0, 0], "... (two pair) -> two ... pair", two=2)
+    from llama_tutorial.viz.patterns.story import spelt_out
+    assert [spelt_out(step.pattern, step.inputs) for step in story] == [
+        "batch seq (two pair) -> two batch seq pair", "seq (two pair) -> two seq pair",
+        "batch head seq (two pair) -> two batch head seq pair", "a batch head seq dim -> a batch head dim seq",
+        "(two pair) -> two pair"]
+
+
+def test_the_tensors_of_an_einsum_are_drawn_under_their_names():
+    q, k = torch.ones(2, 3), torch.ones(4, 3)
+    with narrate() as story:
+        einsum(
+            q, k, "query dim, key dim -> query key"
+        )
+        einsum(q + 1, k, "query dim, key dim -> query key")
+        einsum(*(q, k), "query dim, key dim -> query key")
+    assert [step.names for step in story] == [("q", "k"), (), ()]
+    assert 'alt="einsum(q, k, &quot;query dim' in story[:1]._repr_html_()
+    assert 'alt="einsum(x, y, &quot;query dim' in story[2:]._repr_html_()
+
+
+def test_no_shape_is_broken(model, ids):
+    page = re.sub('alt="[^"]+"', "", narrated(model, ids)._repr_html_())
+    shapes = re.findall(r"\(\d+,[\d, ]*\)", page)
+    assert len(shapes) == len(re.findall(r'nowrap">(?:→ )?(?:\d+ × )?\(\d+,[\d, ]*\),?</span>', page)) > 20 + 2 * 12
+
+
+def test_layers_that_repeat_stand_out(ids):
+    page = narrated(llama(5), ids).folded()._repr_html_()
+    style, = re.findall(r'<td colspan="6" style="([^"]+)">layers 1 … 4 the same</td>', page)
+    assert "font-weight:bold" in style and "background" in style
+
+
+# ---------------------------------------------------------------------------------------------- within a kernel
+
+
+def test_the_kernel_is_told_step_by_step(model, ids):
+    kernel, = narrated(model, ids)[7].then
+    assert (kernel.op, kernel.number, kernel.module) == ("scaled_dot_product_attention", 0, "model.layers.0.self_attn")
+    assert [part.op for part in kernel.parts] == KERNEL
+    assert [(part.inputs, part.output) for part in kernel.parts] == [
+        ([(3, 2, 3, 7, 4), (3, 2, 7, 4)], (3, 2, 3, 7, 7)), *[([(3, 2, 3, 7, 7)], (3, 2, 3, 7, 7))] * 3,
+        ([(3, 2, 3, 7, 7), (3, 2, 7, 4)], (3, 2, 3, 7, 4))]
+    assert [part.pattern for part in kernel.parts] == [
+        "batch kv group query dim, batch kv key dim -> batch kv group query key", "× 0.5 = 1/√4",
+        "−∞ where key > query", "over key", "batch kv group query key, batch kv key dim -> batch kv group query dim"]
+
+
+@pytest.mark.parametrize("more", [
+    {}, {"is_causal": True}, {"attn_mask": torch.ones(5, 7).tril().bool()}, {"attn_mask": torch.randn(5, 7)},
+    {"scale": 0.3}, {"enable_gqa": True}])
+@pytest.mark.parametrize("axes", [(), (4,), (2, 4), (2, 2, 4)])
+def test_the_steps_of_the_kernel_give_what_the_kernel_gives(axes, more):
+    more, groups = dict(more), 2 if "enable_gqa" in more else 1
+    if groups > 1 and not axes:
+        return
+    q, k = torch.randn(*axes, 5, 3), torch.randn(*axes[:-1], *(n // groups for n in axes[-1:]), 7, 3)
+    v = torch.randn(*k.shape[:-1], 6)
+    with narrate() as story:
+        wanted = nn.functional.scaled_dot_product_attention(q, k, value=v, **more)
+    (step,), mask = story, more.get("attn_mask")
+    assert step.output == tuple(wanted.shape) and len(step.parts) == len(KERNEL)
+    scores, _, hidden, _, mixed = step.parts
+    s = einsum(q.reshape(scores.inputs[0]), k, scores.pattern) * more.get("scale", 3**-0.5)
+    if hidden.pattern == "−∞ where key > query":
+        s = s.masked_fill(torch.ones(5, 7).triu(1).bool(), -torch.inf)
+    elif hidden.pattern == "−∞ where False":
+        s = s.masked_fill(~mask, -torch.inf)
+    elif hidden.pattern == "+ mask":
+        s = s + mask
+    assert tuple(s.shape) == scores.output == mixed.inputs[0]
+    out = einsum(s.softmax(-1), v, mixed.pattern)
+    assert tuple(out.shape) == mixed.output
+    torch.testing.assert_close(out.reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize("given", [(), (1, 2, 3), (torch.ones(2, 3), torch.ones(3), torch.ones(2, 3)),
+                                   (torch.ones(2, 3), torch.ones(2, 4), torch.ones(2, 3), None, 0.0, False, 1, 2, 3)])
+def test_a_call_that_the_kernel_refuses_raises_what_it_raises(given):
+    with pytest.raises(Exception) as plain:  # noqa: B017
+        nn.functional.scaled_dot_product_attention(*given)
+    with pytest.raises(type(plain.value)) as told, narrate():
+        nn.functional.scaled_dot_product_attention(*given)
+    assert str(told.value) == str(plain.value)
+
+
+def test_products_are_told_with_their_axes(model, ids):
+    with narrate(model, torch_ops=True) as story:
+        model(ids)
+    told = {step.module.rpartition(".")[2]: step.pattern for step in story if step.op == "linear"}
+    assert told == {
+        "q_proj": "batch seq hidden, (head dim) hidden -> batch seq (head dim)",
+        "k_proj": "batch seq hidden, (kv dim) hidden -> batch seq (kv dim)",
+        "v_proj": "batch seq hidden, (kv dim) hidden -> batch seq (kv dim)",
+        "o_proj": "batch seq (head dim), hidden (head dim) -> batch seq hidden",
+        "gate_proj": "batch seq hidden, inner hidden -> batch seq inner",
+        "up_proj": "batch seq hidden, inner hidden -> batch seq inner",
+        "down_proj": "batch seq inner, hidden inner -> batch seq hidden",
+        "lm_head": "batch seq hidden, vocab hidden -> batch seq vocab"}
+    gated, = (step for step in story if step.module.endswith("0.mlp.up_proj"))
+    assert [(step.op, step.how, step.number, step.output) for step in gated.then] == [
+        ("mul", "gate · up", 0, (3, 7, 37))]
+    assert "↳ mul gate · up" in str(story) and "↳ mul gate · up" in story._repr_html_()
+    x, w = torch.randn(2, 3, 4), torch.randn(2, 4, 5)
+    with narrate(torch_ops=True) as story:
+        made = x @ w, torch.bmm(x, w), x[0] @ w[0], torch.einsum("bsd,bde->bse", [x, w]), torch.ones(2, 4) @ w[0]
+        nn.functional.linear(x[0], w[0].mT.contiguous())
+        x @ w[0, :, 0], x * 2, x * x[:1]
+    assert [step.pattern for step in story] == [
+        "batch rows dim, batch dim cols -> batch rows cols", "batch rows dim, batch dim cols -> batch rows cols",
+        "rows dim, dim cols -> rows cols", "bsd,bde->bse", "rows dim, dim cols -> rows cols",
+        "seq dim, out dim -> seq out", ""]
+    torch.testing.assert_close(einsum(x, w, story[0].pattern), made[0])
+    assert not any(step.then for step in story)
 
 
 def test_what_cannot_be_drawn_stays_bare(x):
@@ -636,7 +812,9 @@ def test_the_command_tells_the_shipped_shape(capsys):
     assert cli.run_command(["narrate", "--tokens", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "parameters 134,515,008 · layers 30 · tokens 5 · steps 125" and lines[1] == ""
-    assert len(lines) == 3 + PREPARED + PER_LAYER + 1 and lines[-1] == "   ↳ layers 1 … 29 the same"
+    assert len(lines) == 3 + PREPARED + PER_LAYER + 1 + len(KERNEL) + 1
+    assert lines[-1] == "   ↳ layers 1 … 29 the same"
+    assert [line.split()[1] for line in lines if line.strip().startswith("·")] == [each.split()[0] for each in KERNEL]
     assert "(1, 5, 576) → (1, 9, 5, 64)" in lines[3 + PREPARED]
 
 

@@ -31,6 +31,11 @@ def leading(count, used=()):
     return [*free[: max(count - len(words), 0)], *words[:count]]
 
 
+def _outer(count):
+    """Words for the axes before the two of a matrix."""
+    return ["batch", "head"][:count] if count < 3 else [*leading(count - 2, ("batch", "head", "seq")), "batch", "head"]
+
+
 def product(op, inputs, equation, module):
     """The pattern of a linear layer, a product of matrices, an einsum or a product number by number; else ""."""
     name, shapes = module.rpartition(".")[2], [*inputs]
@@ -41,7 +46,7 @@ def product(op, inputs, equation, module):
         first = " ".join(leading(len(shapes[0]) - 1))
         return f"{first} {before}, {after} {before} -> {first} {after}".strip()
     if op in ("matmul", "mm", "bmm") and len(shapes) == 2 and min(map(len, shapes)) > 1:
-        sides = [" ".join([*leading(len(shape) - 2), ""]) for shape in shapes]
+        sides = [" ".join([*_outer(len(shape) - 2), ""]) for shape in shapes]
         most = max(sides, key=len)
         return f"{sides[0]}rows dim, {sides[1]}dim cols -> {most}rows cols"
     if op == "mul":
@@ -57,8 +62,9 @@ def within_attention(q, k, v, mask=None, dropout_p=0.0, is_causal=False, scale=N
         return []
     *many, query, dim = q.shape
     *fewer, key, _ = k.shape
-    outer = ["batch"] if len(many) == 2 else [*"abcdefgh"[: max(len(many) - 1, 0)]]
-    first, other = ([*outer, "head"] if many else [] for _ in range(2))
+    first, other = _outer(len(many)), _outer(len(fewer))
+    if many:
+        first[-1] = other[-1] = "head"
     if enable_gqa and many and many[-1] != fewer[-1] and many[-1] % fewer[-1] == 0:
         first, other = first[:-1] + ["kv", "group"], other[:-1] + ["kv"]
         many = [*many[:-1], fewer[-1], many[-1] // fewer[-1]]

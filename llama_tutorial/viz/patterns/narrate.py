@@ -242,8 +242,6 @@ def _parts(args, kwargs):
 @lru_cache(256)
 def _call_written(code, at):
     """The words in the place of the tensors of a call, as the source has them; () where it cannot be read."""
-    if not hasattr(code, "co_positions"):
-        return ()
     first, last, start, end = [*code.co_positions()][at // 2]
     if None in (first, last, start, end):
         return ()
