@@ -335,6 +335,75 @@ def test_colours_are_chosen_or_given():
     assert by_number[0] == by_number[1]
 
 
+def word_colors(fig, name):
+    """The colours in which an axis' name is written, alone or before the number of its place."""
+    return {text.get_color() for text in fig.axes[0].texts if re.fullmatch(rf"{name}\d*", text.get_text())}
+
+
+def test_an_axis_has_one_hue_in_every_einsum(figures):
+    found = {name: [word_colors(figures(each), name) for each in ("scores", "grouped", "values", "to query", "linear")]
+             for name in ("query", "key", "dim", "kv", "group", "head", "seq", "out")}
+    hues = {name: set().union(*colors) for name, colors in found.items()}
+    assert all(len(colors) == 1 for colors in hues.values()), hues
+    assert len(set.union(*(hues[name] for name in ("query", "key", "dim", "kv", "group", "head")))) == 6
+    one, other = (viz.draw_pattern(f"{before} -> b a", a=2, b=2, color="b") for before in ("a b", "(b a)"))
+    assert word_colors(one, "b") == word_colors(other, "b")
+
+
+def test_the_places_of_words_are_the_words_hues_and_others_begin_with_the_axis_own():
+    from llama_tutorial.viz.kit.cells import AXIS_HUES, TOKEN_HUES, axis_hues, place_hues
+
+    assert place_hues("seq", AXIS_HUES["seq"], 5) == TOKEN_HUES[:5]
+    for name, hue in AXIS_HUES.items():
+        places = place_hues(name, hue, 8)
+        assert len({*places}) == 8 and (places[0] == hue or places == TOKEN_HUES)
+        assert len({*place_hues(name, hue, 16)}) == 16
+    unknown = axis_hues(["batch", "red", "key", "blue", *"abcdefgh"])
+    assert unknown["key"] == AXIS_HUES["key"] and unknown == axis_hues([*unknown][::-1])
+    assert len({unknown[name] for name in ("a", "b", "c", "key", "batch")}) == 5
+
+
+@pytest.mark.parametrize("name", ["scores", "grouped", "values", "linear", "to query", "wide einsum"])
+def test_a_deuteranope_tells_the_operands_apart_and_sees_what_is_summed(figures, name):
+    from figures import deuteranope
+
+    from llama_tutorial.viz.patterns.drawing import _Look
+
+    options = {key: size for key, size in FIGURES[name][1].items() if key != "wrong"}
+    look = _Look(plan(FIGURES[name][0], **options))
+    x, y = (np.array([int(look.fills[each][k : k + 2], 16) for k in (1, 3, 5)]) for each in "xy")
+    seen = deuteranope(np.array([[x, y]], np.uint8))[0].astype(int)
+    assert np.abs(seen[0] - seen[1]).max() > 60
+    slanted = [line for line in figures(name).axes[0].lines
+               if len({*line.get_xdata()}) == 2 == len({*line.get_ydata()}) and line.get_color() != "#ffffff"]
+    assert len(slanted) >= 20 * len(look.gone) and bool(slanted) == bool(look.gone)
+
+
+def test_the_tensors_of_an_einsum_wear_the_callers_names():
+    q, k, a_rather_long_name = np.zeros((2, 3)), np.zeros((4, 3)), np.zeros((4, 3))
+    pattern = "query dim, key dim -> query key"
+    fig = viz.draw_pattern(pattern, (q, k))
+    words = " ".join(said(fig))
+    assert 'einsum(q, k, "' in "".join(said(fig)) and "Blue = q, orange = k" in words
+    assert fig.alt.startswith('einsum(q, k, "') and "of q[query1 dim] × k[key1 dim]" in fig.alt
+    for x, names, told in [((q, k), ("one", "two"), "one, two"), ((q, a_rather_long_name), None, "x, y"),
+                           ((q + 1, k), None, "x, y"), ((q, k), ("a b", "c"), "x, y"), ((k, k), None, "x, y")]:
+        sizes = pattern if x[0] is not k else "query dim, key dim -> query key"
+        assert viz.draw_pattern(sizes, x, names=names).alt.startswith(f"einsum({told}, ")
+
+
+def test_the_description_recites_only_what_moves(figures):
+    assert "; 12 of 18 numbers move: 6 at 2, 7 at 3, 12 at 4, 13 at 5 …" in figures("split").alt
+    assert figures("ones").alt.endswith("becomes (2, 1, 1, 4); no number changes its place.")
+    assert "batch 1" not in figures("split").alt and "drawn with seq 3, head 3, dim 2" in figures("split").alt
+    assert "24 of its 36 numbers are copies, so that it holds 0 at 6, 1 at 7" in figures("copies").alt
+    for name, (pattern, options) in FIGURES.items():
+        for alt in figures(name).alt.split("; ") if isinstance(pattern, str) else ():
+            for number, place in re.findall(r"(\d+) at (\d+)", alt):
+                p = plan(pattern, **{key: size for key, size in options.items() if key != "wrong"})
+                assert p.out.cells[int(place)].number == int(number)
+
+
 def boxes(fig):
     """Bounding boxes of all words, and of all cells and lines; of words without the room kept for tails."""
     renderer = FigureCanvasAgg(fig).get_renderer()

@@ -1,5 +1,7 @@
 """What the figures share: the hue of a token and of an axis, the cells of a matrix of weights, the check of weights."""
 
+from zlib import crc32
+
 import numpy as np
 
 from .canvas import (
@@ -27,18 +29,23 @@ AXIS_HUES = {                            # one hue for each axis of docs/axes.md
     "dim": GREEN, "hidden": GREEN, "head": MAUVE, "kv": PURPLE, "group": BROWN, "pair": CYAN, "two": GOLD,
     "inner": ORANGE, "out": ORANGE, "vocab": BROWN, "window": GOLD, "rows": BLUE, "cols": ORANGE,
 }
-OTHER_AXES = (BLUE, ORANGE, PURPLE, GREEN, GOLD, CYAN, BROWN, RED)       # for other words, in their order
+OTHER_AXES = (BLUE, ORANGE, PURPLE, GREEN, GOLD, CYAN, BROWN, RED)       # for other words, by their letters
 OF_WORDS = ("seq", "tokens", "positions", "query", "key")                # axes whose places are tokens
 HUE_NAMES = {BLUE: "blue", RED: "red", GREEN: "green", GOLD: "gold", CYAN: "cyan", PURPLE: "purple", BROWN: "brown",
              ORANGE: "orange", MAUVE: "grey-violet", VIOLET: "violet", GREY: "grey"}
 
 
 def axis_hues(names):
-    """The hue of every named axis: its own throughout the course; for another word the next that no axis here has."""
+    """The hue of every named axis: its own throughout the course; that of another word depends on its letters.
+
+    Where another axis here has it, the word takes the next that is free.
+    """
     hues = {name: AXIS_HUES[name] for name in names if name in AXIS_HUES}
-    free = [hue for hue in OTHER_AXES if hue not in hues.values()]
-    return hues | {name: (free or OTHER_AXES)[k % len(free or OTHER_AXES)]
-                   for k, name in enumerate(name for name in names if name not in hues)}
+    for name in sorted({*names} - {*hues}):
+        start = crc32(name.encode()) % len(OTHER_AXES)
+        order = OTHER_AXES[start:] + OTHER_AXES[:start]
+        hues[name] = next((hue for hue in order if hue not in hues.values()), order[0])
+    return hues
 
 
 def place_hues(name, hue, size):
