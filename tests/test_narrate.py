@@ -619,7 +619,9 @@ def test_in_jupyter_each_pattern_that_moves_unfolds_once(model, ids):
 STILL = {
     "one is added": (lambda x: rearrange(x, "b s d -> b 1 s d"), "an axis of size 1 is added: nothing moves"),
     "two are added": (lambda x: rearrange(x, "b s d -> b 1 1 s d"), "2 axes of size 1 are added: nothing moves"),
-    "one head": (lambda x: rearrange(x, "b s (h d) -> b h s d", h=1), "an axis of size 1 is added: nothing moves"),
+    "one head": (lambda x: rearrange(x, "b s (h d) -> b h s d", h=1),
+                 "one axis becomes h (size 1) and d: nothing moves"),
+    "one text": (lambda x: rearrange(x[:1], "b s d -> (b s) d"), "b (size 1) and s become one axis: nothing moves"),
     "one is dropped": (lambda x: rearrange(x[:1], "1 s d -> s d"), "an axis of size 1 is dropped: nothing moves"),
     "a mean of one": (lambda x: reduce(x[:1], "b s d -> s d", "mean"), "an axis of size 1 is dropped: nothing moves"),
     "one moves": (lambda x: rearrange(x[:1], "b s d -> s b d"), "an axis of size 1 changes its place: nothing moves"),

@@ -326,6 +326,7 @@ def test_colours_are_chosen_or_given():
     assert (plan(SPLIT, batch=1, **sizes).color, plan(SPLIT, batch=1, **sizes).shade) == ("head", "seq")
     p = plan(SPLIT, batch=1, color="seq", shade="dim", **sizes)
     assert (p.color, p.shade) == ("seq", "dim")
+    assert plan("two seq pair -> seq (two pair)", two=2, seq=3, pair=4).color == "pair"
     assert plan("kv seq dim -> (kv group) seq dim", kv=2, group=2, seq=2, dim=2).color == "kv"
     fig = viz.draw_pattern(SPLIT, batch=1, **sizes)
     colors = [to_hex(patch.get_facecolor()) for patch in fig.axes[0].patches if is_cell(patch)]

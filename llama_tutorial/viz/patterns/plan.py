@@ -444,10 +444,14 @@ def stillness(pattern, x, op, sizes):
                      for axes in (operands[0], result))
     if len(operands) > 1 or sum(before, ()) != sum(after, ()):
         return ""
-    told = [f"{' and '.join(axis)} become one axis" for axis in after if len(axis) > 1 and axis not in before]
-    told += [f"one axis becomes {' and '.join(axis)}" for axis in before if len(axis) > 1 and axis not in after]
+    merged, split = ([axis for axis in here if len(axis) > 1 and axis not in there]
+                     for here, there in ((result, operands[0]), (operands[0], result)))
+    sized = {name: f"{name} (size 1)" if size == 1 else name for name, size in full.items()}
+    told = [" and ".join(sized[name] for name in axis) + " become one axis" for axis in merged]
+    told += ["one axis becomes " + " and ".join(sized[name] for name in axis) for axis in split]
     if told:
-        return f"{', '.join(told)}: the numbers keep their order"
+        several = any(sum(full[name] > 1 for name in axis) > 1 for axis in (*merged, *split))
+        return f"{', '.join(told)}: {'the numbers keep their order' if several else 'nothing moves'}"
     added = after.count(()) - before.count(())
     many, verb = ("an axis", "is") if abs(added) == 1 else (f"{abs(added)} axes", "are")
     if added:
@@ -525,7 +529,8 @@ def _colors(color, shade, before, after, sizes, pattern):
     alone = [{name for axis in axes if len(axis) == 1 for name in axis} for axes in (before, after)]
     moved = [name for axes, there in ((before, alone[1]), (after, alone[0]))
              for axis in axes if len(axis) > 1 for name in axis if name in there]
-    moved.sort(key=lambda name: name == "two" and "pair" in moved)
+    if "pair" in moved:
+        moved = [name for name in moved if name != "two"]
     kept = [name for name in drawn if name in _names(after)]
     color = color or next((name for name in (*moved, *kept, *drawn) if name in drawn and name != shade), None)
     rest = [name for name in kept or drawn if name != color]
