@@ -679,15 +679,19 @@ def test_an_ellipsis_is_drawn_in_the_words_of_the_axes(x):
 
 def test_the_tensors_of_an_einsum_are_drawn_under_their_names():
     q, k = torch.ones(2, 3), torch.ones(4, 3)
+    tensors_and_pattern = [k]
     with narrate() as story:
         einsum(
             q, k, "query dim, key dim -> query key"
         )
         einsum(q + 1, k, "query dim, key dim -> query key")
         einsum(*(q, k), "query dim, key dim -> query key")
-    assert [step.names for step in story] == [("q", "k"), (), ()]
-    assert 'alt="einsum(q, k, &quot;query dim' in story[:1]._repr_html_()
-    assert 'alt="einsum(x, y, &quot;query dim' in story[2:]._repr_html_()
+        einsum(q, q, "query dim, key dim -> query key")
+        einsum(torch.ones(2, 3), tensors_and_pattern[0], "query dim, key dim -> query key")
+    assert [step.names for step in story] == [
+        ("q", "k"), ("q + 1", "k"), (), ("q", "q"), ("torch.ones(2, 3)", "tensors_and_pattern[0]")]
+    assert [re.search(r'einsum\((.*?), &quot;', story[k : k + 1]._repr_html_())[1] for k in range(5)] == [
+        "q, k", "q + 1, k", "x, y", "q, q", "x, y"]
 
 
 def test_no_shape_is_broken(model, ids):

@@ -386,11 +386,14 @@ def test_the_tensors_of_an_einsum_wear_the_callers_names():
     fig = viz.draw_pattern(pattern, (q, k))
     words = " ".join(said(fig))
     assert 'einsum(q, k, "' in "".join(said(fig)) and "Blue = q, orange = k" in words
+    twice = viz.draw_pattern(pattern, (q, k), names=("k / 2", "k / 2"))
+    assert "Blue = k / 2 as it stands first, orange = k / 2 as it stands second, and" in " ".join(said(twice))
+    assert "of (k / 2)[query1 dim] × (k / 2)[key1 dim]" in twice.alt
     assert fig.alt.startswith('einsum(q, k, "') and "of q[query1 dim] × k[key1 dim]" in fig.alt
     for x, names, told in [((q, k), ("one", "two"), "one, two"), ((q, a_rather_long_name), None, "x, y"),
-                           ((q + 1, k), None, "x, y"), ((q, k), ("a b", "c"), "x, y"), ((k, k), None, "x, y")]:
-        sizes = pattern if x[0] is not k else "query dim, key dim -> query key"
-        assert viz.draw_pattern(sizes, x, names=names).alt.startswith(f"einsum({told}, ")
+                           ((q + 1, k), None, "x, y"), ((q, k), ("q / 2", "c"), "q / 2, c"),
+                           ((k, k), None, "k, k"), ((q, k), ("out", "k"), "x, y")]:
+        assert viz.draw_pattern(pattern, x, names=names).alt.startswith(f"einsum({told}, ")
 
 
 def test_the_description_recites_only_what_moves(figures):

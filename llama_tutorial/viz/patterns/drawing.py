@@ -66,10 +66,10 @@ def draw_plan(p, names=None):
 
 
 def _fitting(names):
-    """Two different short words, or x and y."""
+    """Two short names, or x and y."""
     names = tuple(map(str, names or ()))
-    short = all(name.isidentifier() and len(name) <= 12 and name != "out" for name in names)
-    return names if len({*names}) == 2 and short else ("x", "y")
+    short = all(0 < len(name) <= 12 and name.isprintable() and name != "out" for name in names)
+    return names if len(names) == 2 and short else ("x", "y")
 
 
 def _variables(x, frame):
@@ -603,7 +603,8 @@ def _formula(p, boxed, look):
     def of(board, before):
         drawn = [name for name in board.names if p.sizes[name] > 1]
         parts = [[(name, name), (f"{boxed.get(name, '')}{' ' * (name != drawn[-1])}", None)] for name in drawn]
-        return [(f"{before}{look.name(board)}[", None), *(piece for pair in parts for piece in pair)]
+        name = look.name(board) if look.name(board).isidentifier() else f"({look.name(board)})"
+        return [(f"{before}{name}[", None), *(piece for pair in parts for piece in pair)]
     gone = [name for name in p.lost if p.sizes[name] > 1]
     total = [piece for k, name in enumerate(gone) for piece in ((" and " if k else "sum over ", None), (name, name))]
     x, y, out = (of(board, before) for board, before in zip(p.boards, (" of " * bool(gone), "× ", "boxed: ")))
@@ -612,7 +613,10 @@ def _formula(p, boxed, look):
 
 def _einsum_sentence(p, look):
     """How to read the figure of an einsum."""
-    x, y = (f"{HUE_NAMES[look.fills[board.name]]} = {look.name(board)}" for board in p.boards[:2])
+    names = [look.name(board) for board in p.boards[:2]]
+    if names[0] == names[1]:
+        names = [f"{names[0]} as it stands {where}" for where in ("first", "second")]
+    x, y = (f"{HUE_NAMES[look.fills[board]]} = {name}" for board, name in zip("xy", names))
     told = f"{x[0].upper()}{x[1:]}, {y}, and every cell of the result has a part of both"
     if p.lost:
         told += f"; hatched = summed: {' and '.join(p.lost)} {_verb(p.lost)} gone"

@@ -251,13 +251,15 @@ def _call_written(code, at):
         call = ast.parse(b"".join(lines).decode().strip(), mode="eval").body
     except (SyntaxError, ValueError):
         return ()
-    return tuple(ast.unparse(each) for each in call.args) if isinstance(call, ast.Call) else ()
+    if not isinstance(call, ast.Call) or any(isinstance(each, ast.Starred) for each in call.args):
+        return ()
+    return tuple("" if isinstance(each, ast.Constant) else ast.unparse(each) for each in call.args)
 
 
 def _written(frame, count):
-    """The names of the tensors of an einsum as its caller wrote them, or ()."""
+    """The tensors of an einsum as its caller wrote them, or ()."""
     names = _call_written(frame.f_code, frame.f_lasti)[:count]
-    return names if len(names) == count and all(name.isidentifier() for name in names) else ()
+    return names if len(names) == count and all(names) else ()
 
 
 def _name(path, module):
