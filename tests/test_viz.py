@@ -186,6 +186,15 @@ FILE = {"lm_head__weight": (9999, 576), "model__embed_tokens__weight": (9999, 57
         **{f"model__layers__{i}__{name}__weight": shape for i in range(9) for name, shape in LAYER.items()}}
 
 
+ASKED = {
+    "right": (0.891, 0.869, 0.891, "The queen found her key and she went home", True),
+    "unshifted": (0.004, 0.0, 9.445, "The queen queen queen queen queen queen queen queen queen", False),
+    "backwards": (0.005, 0.0, 10.893, "The queen The . sing to began it and", False),
+    "shifted twice": (1.039, 1.027, 9.388, "The queen her and felt . witch her and", False),
+    "targets (seq batch)": (3.600, 3.595, 3.581, "The queen The The The The The The The", False),
+    "softmax first": (3.292, 2.865, 2.055, "The queen found her tail and she went home", True),
+    "softmax over seq": (0.817, 0.869, 1.020, "The queen chased her hat while she began to", True),
+}
 FIGURES = {
     "checkpoint_file": lambda: viz.checkpoint_file(held(**FILE), 5000),
     "checkpoint_file, one tensor": lambda: viz.checkpoint_file(held(model__norm__weight=(7,)), 90),
@@ -246,6 +255,7 @@ FIGURES = {
     "model_area, tiny": lambda: viz.model_area({"tiny": shapes(48, 128, 4, 16, 64)}, opened=1),
     "loss_hung": lambda: viz.loss_hung(SAID, CHANCE, 46, SHIFTS),
     "loss_hung, good": lambda: viz.loss_hung(SAID[:7], CHANCE[:7].clip(0.2), 50257, {"once": SHIFTS["once"]}),
+    "seven_ways": lambda: viz.seven_ways(ASKED, 0.869),
     "cache_times": lambda: viz.cache_times([1, 250, 500, 1000], [0.9, 8.6, 17.6, 34.7], [1.0, 1.1, 1.2, 1.4]),
     "cache_times, close": lambda: viz.cache_times([2, 9, 30], [100, 180, 250], [90, 130, 200]),
     "recomputed": lambda: viz.recomputed(torch.ones(100, 100).tril() > 0, torch.eye(100) > 0),

@@ -531,8 +531,8 @@ component.exercises = (
 
 s = 0.02 * math.sqrt(4096)
 first_loss_8b = math.log(128256) + s**2 / 2""",
-        why="11.76 + 0.82 = 12.58. A wider model starts worse with the same weights: s grows as √hidden. Who expects ln V "
-        "and sees 12.58 need not look for a bug; who sees 62 should.",
+        why="11.76 + 0.82 = 12.58. A wider model starts worse with the same weights: s grows as √hidden. Who expects "
+        "ln V and sees 12.58 need not look for a bug; who sees 13 should.",
     ),
     Exercise(
         name="floor_twice",

@@ -94,7 +94,7 @@ def run_with(module, weights: dict[str, Tensor], *args, **kwargs):
     """What the module gives with these weights, run on copies; gradients reach the weights given."""
 
     def run(args, kwargs, weights):
-        return functional_call(module, weights, args, kwargs)
+        return functional_call(module, weights, args, kwargs, tie_weights=False)  # every name is given
 
     return call(run, args, kwargs, own_weights(module, weights))
 

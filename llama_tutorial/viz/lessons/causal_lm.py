@@ -60,6 +60,53 @@ def loss_hung(words, chance, vocab, shifts):
         f"{name}: loss {loss:.2f}, writes “{written}”" for name, (_, loss, written) in shifts.items()) + ".")
 
 
+def seven_ways(ways, floor):
+    """Losses of models that were asked in different ways, against what paper says, each with what its model writes.
+
+    `ways`: 2 to 8 names, the right one first, each with (loss, floor on paper, true next-word loss, what it writes,
+    whether that is a sentence). `floor`: what the language allows, for the next word.
+    """
+    if not 2 <= len(ways) <= 8 or any(len(way) != 5 for way in ways.values()):
+        raise ValueError("seven_ways draws 2 to 8 ways, each with (loss, paper, true loss, text, whether that is a "
+                         f"sentence), got {ways}")
+    told = [(printable(name), *(float(numbers(each)) for each in way[:3]), printable(way[3])[:45], bool(way[4]))
+            for name, way in ways.items()]
+    wrong = told[1:]
+    c = canvas(168 + 66 * len(told), f"Seen by reading: {sum(not way[5] for way in wrong)} of {len(wrong)} wrong ways. "
+               "The floor shows the others",
+               "Bar: the loss it was trained with. Black tick: the least that is possible of that, on paper. Dashed: "
+               "the least for the next word.")
+    deep, left, right, top = max(*(way[1] for way in told), *(way[2] for way in told), floor) * 1.04, 190, 500, 116
+    x = Scale((0, deep), (left, right))
+    c.say(left, 100, "loss it was trained with", 10, GREY, weight="bold")
+    c.say(right + 104, 100, "true loss", 10, GREY, "right", weight="bold")
+    c.say(right + 128, 100, "what it writes", 10, GREY, weight="bold")
+    for i, (name, loss, paper, true, written, fine) in enumerate(told):
+        y, good = top + 66 * i, i == 0
+        hue = GREEN if good else GOLD if fine else RED
+        c.say(left - 14, y + 21, name, 10.5, INK, "right", "center_baseline", "bold")
+        c.bar(left, y + 8, max(x(loss) - left, 2), 26, hue)
+        c.line(x(paper), y + 2, x(paper), y + 40, INK, 3)
+        c.say(max(x(loss), x(paper), x(floor) if loss < floor else 0) + 9, y + 21, f"{loss:.3f}", 11, dark(hue),
+              va="center_baseline", weight="bold", halo=WHITE)
+        off = INK if true < 2 * floor else dark(RED)
+        c.say(right + 104, y + 21, f"{true:.2f}", 11, off, "right", "center_baseline")
+        c.say(right + 128, y + 13, written, 9, dark(hue), va="center_baseline", weight="bold", mono=True)
+        c.say(right + 128, y + 31, _verdict(loss, floor, fine), 9.5, GREY, va="center_baseline")
+    c.line(x(floor), top - 6, x(floor), top + 66 * len(told) - 14, INK, 1.4, (4, 2.5))
+    c.say(x(floor), top + 66 * len(told) + 8, f"{floor:.3f}, the least for the next word", 10, INK, "center")
+    return c.done(f"Losses of {len(told)} ways to ask; the floor of the language is {floor:.3f}. " + "; ".join(
+        f"{name}: loss {loss:.3f}, on paper {paper:.3f}, true loss {true:.2f}, writes “{written}”"
+        for name, loss, paper, true, written, _ in told) + ".")
+
+
+def _verdict(loss, floor, fine):
+    """What gives a model away: its loss beside the floor of the language, and its sentences."""
+    where = "better than possible" if loss < 0.98 * floor else "near the floor" if loss < 1.1 * floor else \
+        "above the floor" if loss < 1.5 * floor else "far above the floor"
+    return f"{where}; {'writes sentences' if fine else 'no sentence'}"
+
+
 def _bars(c, words, chance, cost, blind, vocab, top=136):
     """The bars, losses at the left, chances at the right, and the line of a blind guess."""
     deep = max(np.ceil(cost.max() / 2) * 2, np.ceil(blind / 2) * 2)
