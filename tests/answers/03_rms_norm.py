@@ -44,6 +44,32 @@ def first_alone(x, weight, eps):
     return weight * torch.cat([normed, x[..., few:]], dim=-1)
 
 
+def as_on_paper(x, weight, eps, gradient):
+    size = (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+    pull = weight * gradient
+    return pull / size - pull * x * x / (2 * size**3)
+
+
+def divided_twice(x, weight, eps, gradient):
+    size = (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+    pull = weight * gradient
+    return pull / size - x * (pull * x).mean(dim=-1, keepdim=True) / (2 * size**3)
+
+
+def all_heads_at_once(x, weight, eps):
+    full = weight.repeat(x.shape[-1] // len(weight))
+    return full * x / (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+
+
+def cut_across(x, weight, eps):
+    heads = x.unflatten(-1, (len(weight), -1))
+    return (weight[:, None] * heads / (heads.square().mean(dim=-2, keepdim=True) + eps).sqrt()).flatten(-2)
+
+
+def first_four(x, weight, eps):
+    return weight * x / (x[..., :4].square().mean(dim=-1, keepdim=True) + eps).sqrt()
+
+
 def is_small(norm):
     return norm(torch.randn(3, 64), torch.ones(64), 1e-6).square().mean() < 0.5
 
@@ -54,6 +80,8 @@ def not_one(norm):
 
 
 WRONG = [
+    ("size_three_four", 0.8, "and then the gain"),
+    ("size_three_four", 0.849, "that is the first number"),
     ("looks_at_the_mean", lambda norm: False, "should say True of"),
     ("slope_far_out", 0.181, "is the slope at (3, 4)"),
     ("slope_far_out", 0.0283, "r grows with x₁ too"),
@@ -62,14 +90,20 @@ WRONG = [
     ("slope_far_out", 0.0128, "the length 50"),
     ("norm_backward", straight_on, "The size is held fixed"),
     ("norm_backward", each_its_own, "Each number takes away only what it does to itself"),
+    ("norm_backward", as_on_paper, "Each number takes away only what it does to itself"),
+    ("norm_backward", divided_twice, "divided by dim twice"),
     ("mended_size", summed, "√dim too small"),
     ("mended_size", repaired_outside, "counts dim times less"),
     ("too_small_by_root_dim", not_one, "should say False of"),
     ("too_small_by_root_dim", lambda norm: False, "should say True of"),
     ("too_small_by_root_dim", is_small, "whatever dim is"),
+    ("head_norm", all_heads_at_once, "all heads share one size"),
+    ("head_norm", cut_across, "cut the wrong way"),
+    ("gain_folded", lambda matrix, gain: matrix @ gain, "one vector is left"),
     ("gain_folded", lambda matrix, gain: gain[:, None] * matrix, "rows were scaled, which are what comes out"),
     ("gain_folded", lambda matrix, gain: matrix / gain, "divided by the gain"),
     ("gain_folded", lambda matrix, gain: matrix.mul_(gain), "wrote into a tensor"),
+    ("partial_norm", first_four, "4 equal parts"),
     ("partial_norm", first_alone, "divide all of them"),
     (
         "partial_norm",

@@ -314,7 +314,20 @@ bug(
     says="The square root is missing: doubling x halves your output, and it should not change it. "
     "Divide by the root of the mean square.",
 )  # fmt: skip
+bug(
+    "multiplied", "rms_norm", {"torch.rsqrt(mean_square + eps)": "torch.sqrt(mean_square + eps)"},
+    step=NORMED,
+    symptom="Large vectors come out larger still, and small ones vanish.",
+    says="You multiply by the size, where x is divided by it: doubling x makes your output four times as large. "
+    "Divide, or take the inverse root, rsqrt.",
+)  # fmt: skip
 SQUARES = 'reduce(wide * wide, "... dim -> ... 1", "mean")'
+bug(
+    "square_of_mean", "rms_norm", {SQUARES: 'reduce(wide, "... dim -> ... 1", "mean") ** 2'},
+    step=MEAN,
+    symptom="Outputs are huge where a vector's mean is near 0.",
+    says="You square the mean, in which numbers of both signs cancel. Square first, then take the mean: mean(x²).",
+)  # fmt: skip
 bug(
     "variance", "rms_norm", {SQUARES: "wide.var(-1, keepdim=True)"},
     step=MEAN,
@@ -367,6 +380,8 @@ WIDE = "x.to(torch.promote_types(x.dtype, torch.float32))"
 bug(
     "squares_in_own_dtype", "rms_norm", {WIDE: "x"},
     {WIDE: "x", "torch.rsqrt(mean_square + eps)": "1 / torch.sqrt(mean_square + eps)"},
+    {WIDE: "x", "weight * (wide * inv_rms)": "weight * (wide / torch.sqrt(mean_square + eps))"},
+    {WIDE: "x", "weight * (wide * inv_rms)": "weight * wide / torch.sqrt(mean_square + eps)"},
     step=MEAN,
     symptom="In bfloat16 the logits drift; in float16 large vectors turn into zeros.",
     says="The squares are taken in x's own dtype: in bfloat16 the mean square has two good digits, and in "
@@ -394,7 +409,8 @@ def back(name: str, *edits: dict, step, says: str, symptom: str = SLOW):
 # fmt: off
 back("size_fixed", {" - x * shared / size**3": ""}, step=BACK_AT_X,
      says="The size is held fixed. It grows with every number of x, and what it takes away is missing.")
-back("own_number_only", {MEAN_OF_ALL: "pull * x / x.shape[-1]"}, step=(SHARED, BACK_AT_X),
+back("own_number_only", {MEAN_OF_ALL: "pull * x / x.shape[-1]"}, {MEAN_OF_ALL: "pull * x / 2"},
+     step=(SHARED, BACK_AT_X),
      says="Each number takes away only what it does to itself. It moves the size, and the size moves *all* the "
      "others: pull times x is summed over dim.")
 back("sum_for_mean", {"(pull * x).mean": "(pull * x).sum"}, step=(SHARED, BACK_AT_X),
@@ -417,6 +433,10 @@ back("power", {"size**3": "size**2"}, {"size**3": "size"}, step=(TAKEN, BACK_AT_
      "size, two more because that is a fraction's slope and a root's.")
 back("added", {" - x * shared": " + x * shared"}, step=BACK_AT_X,
      says="What the growth of the size does is added. A larger size makes y smaller: take it away.")
+back("twice_a_mean", {" / size**3": " / (x.shape[-1] * size**3)"}, {" / size**3": " / (2 * size**3)"}, step=BACK_AT_X,
+     says="What the size takes away is divided by dim twice: it is a mean over dim already. On paper the 2 was dim.")
+back("two_for_dim", {MEAN_OF_ALL: "(pull * x).sum(dim=-1, keepdim=True) / 2"}, step=(SHARED, BACK_AT_X),
+     says="The 2 is dim on paper, where the vector has two numbers. Here divide by dim: take the mean.")
 back("not_along_x", {" - x * shared": " - shared"}, step=(TAKEN, BACK_AT_X),
      says="What is taken away is the same for all numbers. A number moves the size as far as it is large: times x.")
 back("not_divided", {"pull / size": "pull"}, step=BACK_AT_X,
@@ -456,8 +476,28 @@ def judge_head_norm(answer, values: int = 0) -> str:
             here = slice(head * dim, (head + 1) * dim)
             size = (x[..., here].square().sum(dim=-1, keepdim=True) / dim + 0.1).sqrt()
             wanted[..., here] = x[..., here] / size * weight
-        faults.append(same_tensor(f"head_norm with {heads} heads{besides}", answer(x, weight, 0.1), wanted))
+        mine = answer(x.clone(), weight, 0.1)
+        for told, wrong in _heads_norms(x, weight).items():
+            if not values and isinstance(mine, torch.Tensor) and mine.shape == x.shape and heads > 1:
+                if torch.allclose(mine, wrong, atol=1e-5):
+                    return told
+        faults.append(same_tensor(f"head_norm with {heads} heads{besides}", mine, wanted))
     return first_fault(*faults)
+
+
+def _heads_norms(x, weight) -> dict:
+    """Norms of heads that are not quite right, under what is said of them."""
+    dim = len(weight)
+    cut, heads = x.unflatten(-1, (-1, dim)), x.shape[-1] // dim
+    strided = x.unflatten(-1, (dim, -1))
+    mixed = strided * torch.rsqrt(strided.square().mean(dim=-2, keepdim=True) + 0.1) * weight[:, None]
+    return {
+        "all heads share one size; each head has its own": rms_norm(x, weight.repeat(heads), 0.1),
+        "the heads are cut the wrong way: a head's numbers stand next to one another, so head comes before dim in "
+        "(head dim)": mixed.flatten(-2),
+        "the gain is not used": rms_norm(cut, torch.ones(dim), 0.1).flatten(-2),
+        "eps is left out": rms_norm(cut, weight, 0.0).flatten(-2),
+    }
 
 
 def seeded_head_norm(seed: int) -> dict:
@@ -540,6 +580,8 @@ def judge_gain_folded(answer, plus: float = 0) -> str:
         for row in range(out):
             for column in range(dim):
                 wanted[row, column] = matrix[row, column] * full[column]
+        if isinstance(mine, torch.Tensor) and mine.ndim == 1 and out > 1:
+            return "the gain was multiplied with the matrix, and one vector is left; asked is a matrix (out, dim)"
         if isinstance(mine, torch.Tensor) and mine.shape == wanted.shape:
             slips = {"it is divided by the gain; what the norm no longer does, the matrix must do": matrix / full}
             if plus:
@@ -548,6 +590,7 @@ def judge_gain_folded(answer, plus: float = 0) -> str:
                 rows = "the rows were scaled, which are what comes out; the gain acts on what the matrix reads"
                 slips[rows] = full[:, None] * matrix
                 slips["rows and columns are exchanged: each number that comes out has a row"] = (matrix * full).T
+                slips["the matrix was turned: each number that comes out has a row"] = matrix.T * full
             for told, wrong in slips.items():
                 if torch.allclose(mine, wrong, atol=1e-5):
                     return told
@@ -617,6 +660,10 @@ def judge_partial_norm(answer, of: int = 4) -> str:
                 (
                     weight * x * torch.rsqrt(x[..., -seen:].square().mean(dim=-1, keepdim=True) + 0.1),
                     "the size is that of the last numbers; take the first",
+                ),
+                (
+                    weight * x * torch.rsqrt(x[..., :of].square().mean(dim=-1, keepdim=True) + 0.1),
+                    f"the size is that of the first {of} numbers; take the first of {of} equal parts",
                 ),
                 (weight * x / torch.sqrt(total + 0.1), "the squares are summed; their mean is the size, squared"),
                 (
@@ -723,6 +770,10 @@ component.exercises = (
                 {
                     1.6: "1.6 comes from the length 5, the root of the sum of the squares; take the root of their mean",
                     4 / 12.5**0.5: "so far right; now the gain of the second number, which is 2",
+                    0.8: "0.8 comes from the length 5, the root of the sum of the squares; take the root of their "
+                    "mean, and then the gain",
+                    4 / 12.5: "that divides by the mean square itself, not by its root, and the gain is missing",
+                    3 / 12.5**0.5: "that is the first number, (3 / size) times its gain 1; asked is the second",
                     8 / 12.5: "that divides by the mean square itself; its root is the size",
                 },
             )
