@@ -86,7 +86,30 @@ def gated(bend):
     return lambda x, gate, up, down: F.linear(bend(F.linear(x, gate), F.linear(x, up)), down)
 
 
+def cancelling(dim):
+    both = torch.cat([torch.eye(dim), -torch.eye(dim)])
+    same = torch.cat([torch.eye(dim), torch.eye(dim)])
+    return both, same, same.T
+
+
+def exchanged(dim, one, other):
+    gate, up, down = facing(dim, one, other)
+    return torch.stack([gate[0], -up[0]]), torch.stack([up[0], -gate[0]]), down
+
+
+def not_led_back(x, gate, up, down):
+    return F.relu(F.linear(x, gate)) ** 2 * F.linear(x, up)
+
+
 WRONG = [
+    ("facing_units", -1.1, "the first unit alone"),
+    ("facing_units", -0.274, "the first gate alone"),
+    ("facing_units", -3.81, "the other way round"),
+    ("product_weights", exchanged, "the places are exchanged"),
+    ("mlp_weights", 4096 * 14336 * 32, "one matrix in each layer"),
+    ("mlp_weights", 5.64, "type the number itself"),
+    ("squaring_weights", cancelling, "take from each other"),
+    ("squared_mlp", not_led_back, "as wide as there are units"),
     ("facing_units", -1.0946, "the first unit alone"),
     ("facing_units", -4.905, "the second unit alone"),
     ("facing_units", 3.811, "offer is −b = −4"),

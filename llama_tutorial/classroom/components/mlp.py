@@ -295,6 +295,10 @@ slip("units_alike", {TURNED_GATE: "one] = 1, 1", TURNED_UP: "other] = 1, 1"},
 slip("one_place_twice", {"gate[0, one], gate[1, one]": "gate[0, other], gate[1, other]"},
      {"up[0, other], up[1, other]": "up[0, one], up[1, one]"},
     says="Gate and up read the same place, and make its square. One reads column `one`, the other column `other`.")
+slip("places_exchanged", {"gate[1, one] = 1, -1": "gate[1, other] = 1, -1", "up[1, other] =": "up[1, one] ="},
+     {"gate[1, one] = 1, -1": "gate[1, other] = 1, -1", "up[1, other] = 1, -1": "up[1, one] = 1, 1"},
+    says="In the second unit the places are exchanged: its gate reads what the first one's up reads. Both gates read "
+    "the same place, and so do both ups.")
 slip("averaged", {ADDED: "down[0] = 0.5"},
     says="Half the product comes out: down adds the two units, it takes no mean. What one leaks the other lacks.")
 slip("into_every_place", {ADDED: "down[:] = 1"},
@@ -329,6 +333,13 @@ def judge_squares(answer, times: int = 1) -> str:
         made = adapt(LlamaMLP)(x, named(*given))
         if torch.allclose(made, times * x * F.silu(x), atol=1e-4):
             return "that is x · silu(x): nearly 0 below 0. Each number needs a second unit, for which x looks positive"
+        if torch.allclose(made, times * x * (F.silu(x) + F.silu(-x)), atol=1e-4):
+            return (
+                "the two units of a number take from each other: turn both factors of the second, score and offer, and "
+                "let down add"
+            )
+        if torch.allclose(made, 2 * times * x * F.silu(x), atol=1e-4):
+            return "both units of a number are the same one: the second reads −x, in its gate and in its up"
         if dim > 1 and torch.allclose(made, times * x.square().sum(-1, keepdim=True).expand_as(x), atol=1e-3):
             return "every place holds the same sum of squares: down must bring each unit back to its own place"
         faults.append(same_tensor(f"with your weights the MLP of width {dim}", made, times * x * x))
@@ -382,6 +393,8 @@ def judge_squared(answer) -> str:
     for told, passes in slips.items():
         if isinstance(found, torch.Tensor) and found.shape == x.shape and torch.allclose(found, passes @ down.T):
             return told
+    if isinstance(found, torch.Tensor) and found.shape == (5, 11):
+        return "you return what passed, as wide as there are units: down leads it back to the width of x"
     return same_tensor("squared_mlp", found, wanted, 1e-4)
 
 
@@ -393,6 +406,10 @@ FACING = {
     SECOND: "that is the second unit alone; the first leaks silu(−1.5) of its offer 4",
     FIRST - SECOND: "the second unit's offer is −b = −4, and you took 4",
     2 * SECOND: "a shut gate leaks little: silu(−1.5) is −0.274, and not −silu(1.5)",
+    -1.1: "that is the first unit alone; the gate of the second is wide open, at 1.226 of its offer −4",
+    FIRST / 4: "that is silu(−1.5), the first gate alone: it multiplies an offer, and a second unit follows",
+    SECOND - FIRST: "the second unit's offer is −b = −4, and the first's 4: you took them the other way round",
+    2.5: "that is the sum of the two numbers; gate times offer for each unit, then add",
     6: "the sign is lost: at the second unit an open gate has the offer −4",
 }
 GROWS = {
@@ -406,6 +423,9 @@ MATRIX = 4096 * 14336
 COUNTS = {
     32 * 2 * MATRIX: "that is two matrices; gate, up and down are three",
     3 * MATRIX: "that is one layer; there are 32",
+    MATRIX: "that is one matrix; an MLP has three, and there are 32 MLPs",
+    32 * MATRIX: "that is one matrix in each layer; gate, up and down are three",
+    5.637: "the digits are right; type the number itself, not how many billions",
     32 * 3 * 4096 * 4 * 4096: "that is four times as wide as x; these have 14,336 units",
 }
 component.exercises = (
@@ -503,7 +523,8 @@ component.exercises = (
             "Which rows of the stack come out first? And why does training not mind?",
             "*My probe says False of every MLP*: a law is tested by changing what it is about. Change `up_proj` alone. "
             "*It says True of one whose gate is ReLU*: do not compare with the lesson's; the law holds for any gate. "
-            "*It says False of silu(up) · gate*: a test of products cannot see that one; doubling `up_proj` can.",
+            "*It says False of silu(up) · gate*: a test of products cannot see that one; doubling `up_proj` can. "
+            "*An error about a leaf*: change weights under `torch.no_grad()`.",
             "The halves come in the order in which they were stacked. For the probe: one MLP, a random x; once "
             "`up_proj.weight` is doubled, the output must have doubled, rounding apart.",
         ),
