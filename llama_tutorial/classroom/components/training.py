@@ -477,6 +477,7 @@ def judge_accumulated(answer) -> str:
 
 def slip(mine, wanted, parts, page) -> str:
     """Which slip gave gradients that are not those of the page."""
+
     def gathered(weights):
         model = learner()
         for part, weight in zip(parts, weights):

@@ -112,3 +112,48 @@ def _sample(c, left, wide, step, bits, texts, words, prompt):
 def _words(text):
     """The words of a text: runs of letters."""
     return re.findall(r"[A-Za-z]+", text)
+
+
+def learning_rates(rates, bits, dots, levels):
+    """Bits per byte after short runs against the learning rate, a log axis: a U, and other optimisers as dots.
+
+    `rates` and `bits` are two lists of equal length, `dots` maps a name to (rate, bits), `levels` maps a name to bits
+    per byte that a dashed line marks; what lies far above the highest of them is cut off, with an arrow. Raises
+    ValueError for fewer than three rates, lists of different lengths, or rates that do not grow.
+    """
+    rates, bits = numbers(rates), numbers(bits)
+    if rates.ndim != 1 or rates.shape != bits.shape or len(rates) < 3 or (np.diff(rates) <= 0).any() or rates[0] <= 0:
+        raise ValueError(f"rates must be three or more growing numbers, one for each of bits, got {rates}")
+    best = int(np.nanargmin(bits))
+    below = [name for name, (_, level) in dots.items() if level < bits[best]]
+    title = f"The best rate is in the middle: {rates[best]:g} gives {bits[best]:.2f} bits per byte"
+    told = f"; {below[0]} lies below the valley" if below else ""
+    c = canvas(430, title, f"The same model and pages, one run for each rate{told}.")
+    ceiling = max(levels.values()) + 0.25
+    every = [*bits[np.isfinite(bits)], *levels.values(), *(level for _, level in dots.values())]
+    x = Scale((rates[0], rates[-1]), (150, 860), log=True)
+    y = Scale((ceiling, min(every) - 0.12), (100, 360))
+    for name, level in levels.items():
+        c.line(100, y(level), 976, y(level), tint(GREY, 0.6), 1, dash=(5, 3))
+        c.say(92, y(level), f"{level:.2f}", color=GREY, ha="right", va="center_baseline")
+        c.say(976, y(level) - 6, name, color=GREY, ha="right")
+    high = ~(bits <= ceiling)
+    c.curve(x(rates), y(np.where(high, ceiling, bits)), BLUE, 3.5, cap="round")
+    for rate, level, cut in zip(rates, bits, high):
+        at, top = x(rate), 100 if cut else y(level)
+        if cut:
+            c.arrow(at, 112, at, 92, BLUE, 2)
+        else:
+            c.ring(at, top, 6, BLUE, 2.2, BLUE if level == bits[best] else WHITE)
+        words = f"{level:.2f}" if np.isfinite(level) else "no number"
+        c.say(at + (12 if cut else 0), top + (8 if cut else -13), words, 10.5, dark(BLUE),
+              ha="left" if cut else "center", weight="bold" if level == bits[best] else "normal", halo=WHITE)
+    for name, (rate, level) in dots.items():
+        c.ring(x(rate), y(level), 8, RED, 2.2, RED)
+        c.say(x(rate) + 16, y(level) + 4, f"{name}: {level:.2f}", 11, dark(RED), weight="bold", halo=WHITE)
+    c.axis(x, 386, list(rates), [f"{rate:g}" for rate in rates])
+    c.say(x(rates[-1]) + 40, 404, "rate", color=GREY)
+    return c.done(
+        f"Bits per byte by learning rate: {', '.join(f'{level:.2f} at {rate:g}' for rate, level in zip(rates, bits))}"
+        + "".join(f"; {name} {level:.2f}" for name, (_, level) in dots.items()) + "."
+    )
