@@ -43,6 +43,26 @@ def through_one_norm(layer, x):
     return x + layer.self_attn(normed) + layer.mlp(normed)
 
 
+def norms_exchanged(layer, x):
+    return x + layer.self_attn(layer.post_attention_layernorm(x)) + layer.mlp(layer.input_layernorm(x))
+
+
+def averaged(layer, x):
+    heard, thought = layer.self_attn(layer.input_layernorm(x)), layer.mlp(layer.post_attention_layernorm(x))
+    return ((x + heard) + (x + thought)) / 2
+
+
+def every_norm_before_every_part(layer, x):
+    for norm in (layer.input_layernorm, layer.post_attention_layernorm):
+        for part in (layer.self_attn, layer.mlp):
+            x = x + part(norm(x))
+    return x
+
+
+def one_plus(layer, x):
+    return x + layer.mlp(layer.post_attention_layernorm(layer.self_attn(layer.input_layernorm(x))))
+
+
 def doubles_both_gains(kind):
     import torch
 
@@ -55,6 +75,11 @@ def doubles_both_gains(kind):
 
 
 WRONG = [
+    ("grown_stream", 1.21, "after one layer"),
+    ("mended_layer", every_norm_before_every_part, "Each part is asked twice"),
+    ("mended_layer", one_plus, "one plus where there should be two"),
+    ("parallel_layer", norms_exchanged, "have changed places"),
+    ("parallel_layer", averaged, "nothing is averaged"),
     ("grown_stream", 1.77, "layers have twelve parts"),
     ("grown_stream", 2.986, "a layer makes 1.21 of 1"),
     ("grown_stream", 2.2, "as it has become"),

@@ -239,6 +239,14 @@ bug("norm_behind_part", (NORMED, BETWEEN), UNSEEN,
     "reads; post_attention_layernorm is the MLP's.")
 bug("no_plus", BETWEEN, DEEP, {ADD_ATTENTION: f"x = {ATTEND}", ADD_THOUGHT: f"return {THINK}"},
     says="There is no plus: each part replaces what it read, and x is lost. Add to x what a part gives, twice.")
+bug("one_plus", BETWEEN, DEEP,
+    {ADD_ATTENTION: f"heard = {ATTEND}", ADD_THOUGHT: "return x + self.mlp(self.post_attention_layernorm(heard))"},
+    says="There is one plus where there should be two: x + attention is what the MLP reads, and what it adds to.")
+bug("each_part_twice", NORMED_AGAIN, UNSEEN,
+    {ADD_THOUGHT: f"x = x + self.mlp({NORMED_X})\n        x = x + self.self_attn({NORMED_SUM}, {GIVEN}\n        "
+     f"return x + {THINK}"},
+    says="Each part is asked twice, once behind either norm. A part has one norm, and adds once: attention behind "
+    "input_layernorm, the MLP behind post_attention_layernorm.")
 bug("no_plus_at_attention", BETWEEN, DEEP, {ADD_ATTENTION: f"x = {ATTEND}"},
     says="What attention gives replaces x. Add it to x.")
 bug("no_plus_at_mlp", OUTPUT, DEEP, {ADD_THOUGHT: f"return {THINK}"},
@@ -380,6 +388,12 @@ def judge_parallel(answer, times: float = 1.0) -> str:
                 "its MLP reads x through attention's norm; it has one of its own": x + times * (heard + by_first),
                 "your sum holds x twice, once for each part": 2 * x + times * (heard + thought),
                 "your sum lacks x itself": times * (heard + thought),
+                "the two norms have changed places": x + times * (layer.self_attn(second) + by_first),
+                "the parts read x without their norms": x + times * (layer.self_attn(x) + layer.mlp(x)),
+                "the MLP's norm reads what attention's norm gave; it reads x": x
+                + times * (heard + layer.mlp(layer.post_attention_layernorm(first))),
+                "what the parts give is added to the normed x: add it to x itself": first + times * (heard + thought),
+                "you halve the sum; nothing is averaged, both are added to x": x + times * (heard + thought) / 2,
             }
             if times != 1:
                 known["what the parts add is to be multiplied, and is not"] = x + heard + thought
@@ -452,6 +466,9 @@ DEAF_MLP = component.probe(
     no=("no_plus", "post_norm", "one_norm_twice", "mlp_reads_attention_alone"),
 )
 SLIPS = {
+    1.1: "that is the stream after one part; six layers have twelve",
+    1.21: "that is the stream after one layer; there are six",
+    1.1**11: "eleven parts; six layers have twelve",
     1.1**6: "six layers have twelve parts",
     1.2**6: "the MLP reads what attention has added already: a layer makes 1.21 of 1, not 1.2",
     1 + 12 * 0.1: "each part reads the stream as it has become, not as it was at the start",
