@@ -23,6 +23,12 @@ def older(attention_biases=1, mlp_biases=1, matrices=2, norm=2, positions=1024, 
     return count_older
 
 
+def refusing(given):
+    """The number of key-value heads, and an error where it is 0."""
+    assert given.get("num_key_value_heads") != 0
+    return given.get("num_key_value_heads", given["num_attention_heads"])
+
+
 WRONG = [
     ("largest_part", "embedding", "is there once"),
     ("largest_part", "Attention", "has the fame"),
@@ -31,13 +37,26 @@ WRONG = [
     ("its_percent", 38.0, "three: gate, up and down"),
     ("its_percent", 11.4, "MLP of one layer"),
     ("its_percent", 73.2, "table of words counts as well"),
+    ("its_percent", 19.0, "one matrix for each MLP"),
     ("heads_saved", 2211840, "keys and with values"),
+    ("heads_saved", 3317760, "keys of three heads"),
+    ("heads_saved", 7680, "made of all 576"),
+    ("heads_saved", 69120, "A head has 64"),
     ("heads_saved", -147456, "There are 30"),
     ("heads_saved", 6635520, "One of them stays"),
     ("mended_heads", lambda given: given.get("num_key_value_heads") or 9, "whether a value is true"),
     ("mended_heads", lambda given: given.get("num_key_value_heads", 1), "each gets one of its own"),
     ("mended_heads", lambda given: max(1, given.get("num_key_value_heads", 9)), "0 is given and should stay 0"),
-    ("takes_zero_for_missing", lambda settle: settle({"num_attention_heads": 9}) == 9, "should say False of one that"),
+    ("mended_heads", lambda given: given["num_key_value_heads"], "square brackets"),
+    ("mended_heads", refusing, "a later check"),
+    ("takes_zero_for_missing", lambda settle: settle({"num_attention_heads": 9}) == 9, "never gives a 0"),
+    ("takes_zero_for_missing", lambda settle: True, "should say False of one that"),
+    (
+        "takes_zero_for_missing",
+        lambda settle: settle({"num_attention_heads": 9, "num_key_value_heads": 0}) == 0,
+        "says the opposite",
+    ),
+    ("count", lambda config: 134515008, "Does a size of the 135M shape"),
     (
         "takes_zero_for_missing",
         lambda settle: settle({"num_attention_heads": 9, "num_key_value_heads": 0}) == 9,

@@ -27,6 +27,38 @@ def split_by_reshape(x, heads):
     return x.reshape(len(x), heads, x.shape[1], -1).clone()
 
 
+def split_as_on_the_page(x, heads):
+    out = torch.zeros(1, heads, 5, 2, dtype=x.dtype)
+    for seq in range(5):
+        for head in range(heads):
+            out[0, head, seq] = x[0, seq, head * 2 : head * 2 + 2]
+    return out
+
+
+def split_as_wide_as_many(x, heads):
+    out = x.new_zeros(len(x), heads, x.shape[1], heads)
+    for head in range(heads):
+        out[:, head] = x[:, :, head * heads : (head + 1) * heads]
+    return out
+
+
+def fits_of_two(asks, answers):
+    grouped = rearrange(asks, "batch (kv group) query dim -> batch kv group query dim", kv=2)
+    return torch.einsum("bkgqd,bkwd->bkgqw", grouped, answers).flatten(1, 2)
+
+
+def neighbours_differ(fit, asks, first):
+    """Whether heads 0 and 1 fit differently, where the first that answers holds this number and the second ones."""
+    answers = torch.ones(1, 2, 1, 4)
+    answers[:, 0] = first
+    fits = fit(asks, answers)
+    return not torch.equal(fits[:, 0], fits[:, 1])
+
+
+def pooled_inside(pictures):
+    return reduce(pictures, "batch (row down) (column across) -> batch down across", "mean", down=2, across=2)
+
+
 WRONG = [
     ("second_head", [6, 7, 8], "a mere reshape"),
     ("second_head", torch.tensor([1, 3, 5]), "(dim head)"),
@@ -36,16 +68,30 @@ WRONG = [
     ("its_number", 35, "over query too"),
     ("split_by_hand", split_by_reshape, "what `reshape` gives"),
     ("split_by_hand", lambda x, heads: torch.stack([x[..., head::heads] for head in range(heads)], 1), "dealt out"),
+    ("split_by_hand", lambda x, heads: torch.cat(x.chunk(heads, dim=-1), dim=1), "`torch.stack` makes a new one"),
+    ("split_by_hand", split_as_on_the_page, "right for the page's"),
+    ("split_by_hand", split_as_wide_as_many, "`heads` numbers wide"),
+    ("merge_by_hand", lambda x: x.flatten(2).clone(), "You read x as (batch, seq, head, dim)"),
     ("merge_by_hand", lambda x: torch.cat(x.unbind(1), dim=1), "along seq"),
     ("merge_by_hand", lambda x: torch.stack(x.unbind(1), dim=-1).flatten(2), "interleaved"),
     ("second_head", [[3, 4, 5]], "a list of numbers"),
     ("wrong_heads", {0, 1, 2, 3, 4, 5}, "ot all: 0 1"),
     ("wrong_heads", [0, 2, 3, 5], "the right ones"),
+    ("wrong_heads", {1, 3, 5}, "get kv 1"),
+    ("wrong_heads", {4}, "right so far"),
+    ("wrong_heads", {1, 2, 4, 5}, "at least one meets the right one"),
+    ("wrong_heads", set(), "heads do meet the wrong one"),
     ("mended_fits", half_mended, "the merge is not"),
     ("mended_fits", lambda asks, answers: asks @ answers[:, :1].mT, "these are wrong: 3, 4, 5"),
+    ("mended_fits", fits_of_two, "where 2 answer for 6; with 6 heads that ask and 3"),
+    ("deals_in_turn", lambda fit: neighbours_differ(fit, torch.randn(1, 6, 1, 4), 2.0), "ask different things"),
+    ("deals_in_turn", lambda fit: neighbours_differ(fit, torch.ones(1, 6, 1, 4), 1.0), "are alike"),
+    ("deals_in_turn", lambda fit: not neighbours_differ(fit, torch.ones(1, 6, 1, 4), 0.0), "says the opposite"),
     ("deals_in_turn", lambda fit: False, "should say True of the one that you mended"),
     ("deals_in_turn", lambda fit: True, "should say False of the right one"),
     ("pool", pooled_apart, "far apart"),
+    ("pool", lambda pictures: pictures.unfold(1, 2, 1).unfold(2, 2, 1).mean(dim=(-1, -2)), "patches overlap"),
+    ("pool", pooled_inside, "stay, and the patches are averaged"),
     ("pool", lambda pictures: pictures.reshape(2, len(pictures[0]) // 2, -1, 4).mean(-1), "a mere reshape"),
     ("pool", lambda pictures: pictures[:, ::2, ::2], "one number of each patch"),
 ]

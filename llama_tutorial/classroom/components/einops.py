@@ -10,7 +10,7 @@ import torch
 from einops import rearrange, reduce, repeat
 
 from ..course.exercise import Exercise, chosen, first_fault, own, said, same_tensor, typed_number
-from ..judge.guard import call
+from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import normal
 
@@ -106,9 +106,32 @@ merges("floats", "what comes in as float64 comes out as float64", (1, 2, 3, 3), 
 merges("whole", "two texts of 70 words in six heads", (2, 6, 70, 4))
 
 
+def right_for(answer, shape, heads) -> bool:
+    """Whether a function splits words of that shape rightly."""
+    try:
+        return torch.equal(call(answer, counted(*shape), heads), split_by_hand(counted(*shape), heads))
+    except Exception:
+        return False
+
+
 def adapt(answer):
-    """A function of tensors as the subject of the cases."""
-    return lambda *given: call(answer, *given)
+    """A function of tensors as the subject of the cases; Fault where it works for words of one size only."""
+
+    def subject(*given):
+        try:
+            return call(answer, *given)
+        except Fault:
+            raise
+        except Exception as error:
+            if len(given) == 2 and right_for(answer, (1, 5, 6), 3):
+                raise Fault("It is right for the page's five words of six numbers: a 1, 2, 3, 5 or 6 of the page "
+                            "stands in it. Take all sizes from x.shape.") from error  # fmt: skip
+            if len(given) == 2 and right_for(answer, (1, 2, 9), 3):
+                raise Fault("You make heads that are `heads` numbers wide. There are `heads` of them, each width / "
+                            "heads numbers wide.") from error  # fmt: skip
+            raise
+
+    return subject
 
 
 MOVED = "each number moved to its place"
@@ -144,6 +167,10 @@ def split_only(x, heads):
     return x.unflatten(-1, (heads, -1)).clone()
 
 
+def split_along_seq(x, heads):
+    return torch.cat(x.chunk(heads, dim=-1), dim=1)
+
+
 def split_words_last(x, heads):
     return x.unflatten(-1, (heads, -1)).permute(0, 2, 3, 1).clone()
 
@@ -158,6 +185,10 @@ def merged_along_seq(x):
 
 def moved_only(x):
     return x.transpose(1, 2).clone()
+
+
+def merged_as_split(x):
+    return x.flatten(2).clone()
 
 
 def merged_words_last(x):
@@ -176,6 +207,9 @@ bug("reshaped", "split_by_hand", LEAKS, split_by_reshape,
     "where it should hold one of every word.")
 bug("words_first", "split_by_hand", REFUSED, split_only,
     says="Each word is cut rightly, but its heads stay inside it: (batch, seq, head, dim). Head comes before seq.")
+bug("along_seq", "split_by_hand", REFUSED, split_along_seq,
+    says="The heads are laid one behind the other along seq: `(head seq)`. Head is to be an axis of its own, before "
+    "seq: where `torch.cat` makes an axis longer, `torch.stack` makes a new one.")
 bug("dim_before_seq", "split_by_hand", REFUSED,
     split_words_last,
     says="The last two axes have changed places: you return (batch, head, dim, seq).")
@@ -211,6 +245,9 @@ bug("heads_in_a_row", "merge_by_hand", REFUSED, merged_along_seq,
     says="The heads are laid one behind the other along seq: `(head seq) dim`. Lay them along the last axis.")
 bug("not_merged", "merge_by_hand", REFUSED, moved_only,
     says="Head stands behind seq now, and is still an axis of its own: (batch, seq, head, dim). Make one of the two.")
+bug("axes_misread", "merge_by_hand", REFUSED, merged_as_split,
+    says="You read x as (batch, seq, head, dim), and merge its last two axes. It comes as (batch, head, seq, dim): "
+    "each word collects its numbers from all heads.")
 bug("seq_last", "merge_by_hand", REFUSED, merged_words_last,
     says="Seq comes last in yours, (batch, head · dim, seq). Each word is to be a row: seq before head and dim.")
 bug("heads_summed", "merge_by_hand", REFUSED, summed,
@@ -266,7 +303,13 @@ def judge_wrong_heads(answer) -> str:
         return "those are the right ones: they meet the same head either way"
     if set(answer) == {1, 2, 3, 4}:
         return "those are wrong once only the split is mended; as it stands, most heads are right"
-    return f"of {sorted(set(answer))} not all are wrong, or some are missing: write the kv of each head, both ways"
+    if set(answer) == {1, 3, 5}:
+        return "those get kv 1 by `(group kv)`; wrong is where the two ways differ, and for some of these they agree"
+    if answer and set(answer) < {1, 4}:
+        return f"{sorted(set(answer))} is right so far, and not all: write the kv of each head, both ways"
+    if not answer:
+        return "some heads do meet the wrong one: write the kv of each head, both ways"
+    return f"of {sorted(set(answer))} at least one meets the right one either way: write the kv of each head, both ways"
 
 
 ASKED = {
@@ -301,7 +344,13 @@ def judge_fits(answer) -> str:
         wanted = torch.zeros(1, heads, 5, 7)
         for head in range(heads):
             wanted[0, head] = asks[0, head] @ answers[0, head // (heads // kv)].T
-        made = answer(asks, answers)
+        try:
+            made = answer(asks, answers)
+        except Exception as error:
+            if heads == 6 and kv == 2:
+                raise
+            told = f"right where 2 answer for 6; with {heads} heads that ask and {kv} that answer it raised "
+            return f"{told}{type(error).__name__}: does a 2, 3 or 6 stand in it? answers.shape says how many answer"
         told = same_tensor(f"mended_fits with {heads} heads that ask and {kv} that answer", made, wanted, 1e-4)
         if told and getattr(made, "shape", None) == wanted.shape:
             wrong = [head for head in range(heads) if not torch.allclose(made[0, head], wanted[0, head], atol=1e-4)]
@@ -331,9 +380,27 @@ def judge_probe(answer) -> str:
         (False, "one whose fits are all halved, neighbours sharing", lambda asks, answers: fits_of(asks, answers) / 2),
         (True, "the one that you mended, as it was", partial(fits_of, **DEALT)),
         (True, "one that copies and deals out", partial(copied, axes="group kv")),
+        (True, "one that deals out, its fits all halved", lambda asks, answers: fits_of(asks, answers, **DEALT) / 2),
     ]  # fmt: skip
-    return first_fault(*(said(bool(answer(fit)) == wanted, f"it should say {wanted} of {name}")
-                         for wanted, name, fit in versions))  # fmt: skip
+    alike = []
+
+    def spied(fit):
+        def asked(asks, answers):
+            fits = fit(asks, answers)
+            alike.append((torch.equal(asks[:, 0], asks[:, 1]), torch.equal(answers[:, 0], answers[:, 1])))
+            return fits
+
+        return asked
+
+    found = [bool(answer(spied(fit))) for _, _, fit in versions]
+    if found[0] and all(found) and alike and not any(asks for asks, _ in alike):
+        return "it says True of all, the right one too: heads that ask different things fit differently with anybody"
+    if not any(found) and alike and all(answers for _, answers in alike):
+        return "it says False of all: where those that answer are alike, it makes no difference which of them is met"
+    if found == [not wanted for wanted, _, _ in versions]:
+        return "it says the opposite: True is for one that deals out in turn, False where neighbours share"
+    return first_fault(*(said(mine == wanted, f"it should say {wanted} of {name}")
+                         for mine, (wanted, name, _) in zip(found, versions)))  # fmt: skip
 
 
 POOLS = ((2, 3), (3, 2), (2, 4), (4, 2), (3, 4), (4, 3), (2, 5), (5, 2), (3, 5), (5, 3), (4, 5))
@@ -350,6 +417,8 @@ NAMED_POOLS = {
         ("batch (row down) (column across) -> batch row column", "max"),
     "rows and columns have changed places: (batch, row, column) is asked for":
         ("batch (row down) (column across) -> batch column row", "mean"),
+    "down and across, the places inside a patch, stay, and the patches are averaged; row and column should stay":
+        ("batch (row down) (column across) -> batch down across", "mean"),
 }  # fmt: skip
 
 
@@ -371,11 +440,16 @@ def judge_pool(answer, down: int = 2, across: int = 2) -> str:
         large = reduce(
             pictures, "batch (row down) (column across) -> batch row column", "mean", row=down, column=across
         )
+        every = pictures.unfold(1, down, 1).unfold(2, across, 1).mean(dim=(-1, -2))
         others = {
             "that is a mere reshape: it averages numbers that follow one another in a row, not a patch": (
                 pictures.reshape(2, rows, columns, -1).mean(dim=-1)
             ),
             "that keeps one number of each patch and drops the others": pictures[:, ::down, ::across],
+            "the patches overlap: each begins one number after the one before it": every,
+            "each patch begins one number after the one before it, where it should begin a whole patch after": (
+                every[:, :rows, :columns]
+            ),
             f"you cut a picture into {down} × {across} patches; those are the sizes of one, down and across": large,
         }
         for says, slip in others.items() if told else ():
@@ -558,6 +632,8 @@ def deals_in_turn(fit) -> bool:
         name="pool",
         kind="transfer",
         title="Smaller pictures",
+        why="Two names are missing on the right, so the mean runs over both at once: over a patch. Networks for "
+        "pictures call this average pooling.",
         difficulty=2,
         importance=3,
         minutes=8,
