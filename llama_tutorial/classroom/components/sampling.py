@@ -239,7 +239,7 @@ of_p("p_reached_is_not_enough", TAIL, {"before >= top_p": "before > top_p"},
 of_p("order_not_undone", "None while the logits are sorted already. In a vocabulary, tokens change places.",
      {BACK: "ordered.masked_fill(beyond, -torch.inf)"}, {BACK: "logits.masked_fill(beyond, -torch.inf)"},
      says="You cut in the sorted order and do not go back: what is cut belongs to other tokens. Use `order`.")
-of_p("order_undone_wrongly", "With more than two tokens, logits change places.", 
+of_p("order_undone_wrongly", "With more than two tokens, logits change places.",
      {"scatter(-1, order, ": "scatter(-1, order.argsort(dim=-1), "},
      says="You move the logits by the inverse of the order. `order` says where each sorted logit came from: scatter "
           "with it, or gather with its argsort.")
