@@ -195,6 +195,21 @@ ASKED = {
     "softmax first": (3.292, 2.865, 2.055, "The queen found her tail and she went home", True),
     "softmax over seq": (0.817, 0.869, 1.020, "The queen chased her hat while she began to", True),
 }
+
+
+def a_film(first, steps):
+    """What `film_strip` draws: words, weights of each step, candidates."""
+    weights = [attention(first + i, first + i)[-1] for i in range(steps)]
+    return WORDS[: first + steps - 1], weights, [[(WORDS[i], 0.4), ("cat", 0.3), (" for", 0.1)] for i in range(steps)]
+
+
+def calm(length, size, repeats=True):
+    """What `surprise_along` draws of a text: surprises, smaller where it repeats itself."""
+    drawn = -torch.rand(length, generator=torch.Generator().manual_seed(length)).log() * size
+    said = (torch.arange(length) > length // 2) & repeats
+    return torch.where(said, drawn / 9, drawn), said
+
+
 FIGURES = {
     "checkpoint_file": lambda: viz.checkpoint_file(held(**FILE), 5000),
     "checkpoint_file, one tensor": lambda: viz.checkpoint_file(held(model__norm__weight=(7,)), 90),
@@ -258,6 +273,13 @@ FIGURES = {
     "seven_ways": lambda: viz.seven_ways(ASKED, 0.869),
     "cache_times": lambda: viz.cache_times([1, 250, 500, 1000], [0.9, 8.6, 17.6, 34.7], [1.0, 1.1, 1.2, 1.4]),
     "cache_times, close": lambda: viz.cache_times([2, 9, 30], [100, 180, 250], [90, 130, 200]),
+    "film_strip": lambda: viz.film_strip(*a_film(8, 4)),
+    "film_strip, two": lambda: viz.film_strip(*a_film(1, 2)),
+    "padded_rows": lambda: viz.padded_rows([WORDS[:3], WORDS[:7]]),
+    "padded_rows, right": lambda: viz.padded_rows([WORDS[:3], WORDS[:7], WORDS[:1]], "right"),
+    "surprise_along": lambda: viz.surprise_along(
+        {"greedy": calm(120, 0.3), "T = 1": calm(150, 3), "human": calm(140, 3.4, False)}),
+    "surprise_along, one": lambda: viz.surprise_along({"short": calm(9, 1)}),
     "recomputed": lambda: viz.recomputed(torch.ones(100, 100).tril() > 0, torch.eye(100) > 0),
     "recomputed, long prompt": lambda: viz.recomputed(*after_a_prompt(20, 31)),
     "sampling_strips": lambda: viz.sampling_strips(*vocabulary(2048), prompt="The method should return"),
@@ -662,6 +684,14 @@ def test_attention_html_carries_numbers_without_scripts():
         assert f"rgba(23,79,148,{weights[head, 3, best]:.2f})" in page
 
 
+def test_surprise_html_carries_numbers_without_scripts():
+    hover = viz.surprise_html(["<s>", " dog", " dog"], [0.0, 3.0, 12.0], [False, False, True], name="greedy")
+    page = hover._repr_html_()
+    assert repr(hover) == "greedy: 5.00 nats of surprise a token, 1 tokens said before"
+    assert page.count("title=") == 3 and page.count("said before\"") == 1 and "dog: given 0.050, surprise 3.00" in page
+    assert not re.search(r"<script|<style|class=|<s>", page)
+
+
 def test_the_road_is_the_sum_of_the_ropes(figures):
     x, attention_added, mlp_added = a_stack(6)
     end = (x + attention_added.sum(0) + mlp_added.sum(0)).square().mean().sqrt()
@@ -803,6 +833,10 @@ def test_recomputed_counts_the_cells(figures, name, without, again, cached):
 
 
 @pytest.mark.parametrize("call", [
+    lambda: viz.film_strip(WORDS[:3], [[1.0], [1.0]], [[("a", 1.0)]] * 2),
+    lambda: viz.padded_rows([["a"], []]),
+    lambda: viz.surprise_along({"greedy": ([1.0, 2.0], [True])}),
+    lambda: viz.surprise_html(["a", "b"], [1.0]),
     lambda: viz.sampling_strips(torch.zeros(5), ["a"] * 4),
     lambda: viz.sampling_strips(torch.zeros(2), ["a", "b"], temperatures=(0, 1)),
     lambda: viz.recomputed(torch.ones(3, 3), torch.ones(3, 4)),

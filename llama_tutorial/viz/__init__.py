@@ -20,6 +20,7 @@ _HOME = {                                # name → the file that defines it; th
     "quiz": "kit.fold",
     "save": "kit.cards",
     "show": "kit.cards",
+    "surprise_html": "kit.hover",
 }
 
 

@@ -131,7 +131,8 @@ bug("another_axis", "An error, or keys at wrong places.", {"self.length + k.shap
 bug("start_too_late", NOISE, {COUNT: "self.length = start = self.length + k.shape[2]"},
     says="The length is raised before you write, so new tokens stand too far behind: they start at the old length.")
 bug("keys_for_values", "The text is nonsense from the second token on.",
-    {V: "written(self.v, start, k, self.max_length)"}, {V: K}, says="The values are keys. Each has its own store, and v is written into its own.")
+    {V: "written(self.v, start, k, self.max_length)"}, {V: K},
+    says="The values are keys. Each has its own store, and v is written into its own.")
 bug("exchanged", "The text is nonsense.", {"self.k, self.v = written": "self.v, self.k = written"},
     {f"return {KEYS}, {VALUES}": f"return {VALUES}, {KEYS}"},
     says="Keys and values have changed places.")

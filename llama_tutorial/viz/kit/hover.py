@@ -1,6 +1,7 @@
 """Attention in words: shaded text to hover over, one line per head, without scripts."""
 
 import html
+import math
 
 from .canvas import printable
 from .cells import checked_weights, is_causal
@@ -69,6 +70,43 @@ class HoverText:
         note = "not yet said" if unseen else f"{self.words[query]} → {word}: {weight:.3f}"
         return (f'<span title="{html.escape(note)}" style="{shade};border:2px solid {frame};'
                 f'border-radius:4px;padding:1px 5px;margin:1px">{html.escape(word)}</span>')
+
+
+def surprise_html(tokens, surprises, repeated=None, name=""):
+    """A text whose tokens are shaded by how much each surprised a reader: hover for the numbers.
+
+    `surprises` in nats, −ln of what the reader gave the token; `repeated` True where a run was said before: underlined.
+    """
+    tokens, surprises = list(tokens), [float(each) for each in surprises]
+    repeated = [False] * len(tokens) if repeated is None else [bool(each) for each in repeated]
+    if not tokens or not len(tokens) == len(surprises) == len(repeated):
+        raise ValueError("surprise_html takes as many surprises, and marks of repeats, as tokens, got "
+                         f"{len(tokens)} tokens, {len(surprises)} surprises and {len(repeated)} marks")
+    return SurprisedText(tokens, surprises, repeated, name)
+
+
+class SurprisedText:
+    """A text shaded by surprise: HTML for a notebook (`_repr_html_`), and one line as its repr."""
+
+    def __init__(self, tokens, surprises, repeated, name):
+        self.tokens, self.surprises, self.repeated, self.name = tokens, surprises, repeated, name
+
+    def __repr__(self):
+        mean = sum(self.surprises) / len(self.surprises)
+        return f"{self.name}: {mean:.2f} nats of surprise a token, {sum(self.repeated)} tokens said before"
+
+    def _repr_html_(self):
+        spans = "".join(self._span(*each) for each in zip(self.tokens, self.surprises, self.repeated))
+        return (f'<div style="font-family:sans-serif;font-size:14px;font-weight:bold">{html.escape(repr(self))}</div>'
+                f'<div style="font-family:monospace;font-size:13px;line-height:1.9;white-space:pre-wrap">{spans}</div>')
+
+    def _span(self, token, surprise, repeated):
+        share = min(surprise / 8, 1) * 0.9
+        shade = f"background-color:rgba(23,79,148,{share:.2f})" + (";color:#ffffff" if share > 0.5 else "")
+        shade += ";border-bottom:2px solid #EE6677" if repeated else ""
+        said = math.exp(-surprise)
+        note = f"{printable(token)}: given {said:.3f}, surprise {surprise:.2f}" + (", said before" if repeated else "")
+        return f'<span title="{html.escape(note)}" style="{shade}">{html.escape(token)}</span>'
 
 
 _NAME = '<span style="display:inline-block;width:64px;font-weight:bold">%s</span>'

@@ -9,6 +9,7 @@ from ..kit.canvas import (
     GREY,
     HUES,
     INK,
+    ORANGE,
     RED,
     WHITE,
     Scale,
@@ -24,6 +25,146 @@ from ..kit.canvas import (
 LEFT, WIDE, HIGH = 165, 600, 44          # a strip: its left edge, the pixels of probability 1, its height
 RANKED = (*HUES, tint(HUES[0], 0.4), tint(HUES[1], 0.4))    # the likeliest token's hue, the second's …
 OTHERS = "#c4c8d1"
+
+
+def surprise_along(texts):
+    """How much each token of some texts surprised a reader, writer by writer; where a text repeats itself is shaded.
+
+    `texts`: name → (surprises in nats, booleans that say where a token belongs to what was said before).
+    """
+    rows = {name: (numbers(each[0]).ravel(), numbers(each[1]).ravel() > 0) for name, each in texts.items()}
+    if not 1 <= len(rows) <= 6 or any(len(some) < 2 or len(some) != len(said) for some, said in rows.values()):
+        raise ValueError("surprise_along takes 1 to 6 texts, each with at least 2 surprises and as many marks of "
+                         f"repeats, got {[(len(some), len(said)) for some, said in rows.values()]}")
+    means = {name: some.mean() for name, (some, _) in rows.items()}
+    calm, wild = min(means, key=means.get), max(means, key=means.get)
+    longest, top = max(len(some) for some, _ in rows.values()), min(10, max(some.max() for some, _ in rows.values()))
+    c = canvas(132 + 104 * len(rows), f"{calm} surprises least, {means[calm]:.2f} nats a token; {wild} most, "
+               f"{means[wild]:.2f}",
+               "One bar = one token: −ln of what the reader gave it. Shaded = said before, in the same words.")
+    x = Scale((0, longest), (130, 848))
+    for row, (name, (some, said)) in enumerate(rows.items()):
+        foot, hue = 168 + 104 * row, HUES[(2, 0, 5, 6, 7, 4)[row]]
+        for start, end in _runs(said):
+            c.bar(x(start), foot - 78, x(end) - x(start), 78, tint(RED, 0.8))
+        wide = (x(1) - x(0)) * 0.78
+        for place, value in enumerate(some):
+            c.bar(x(place), foot - 76 * min(value, top) / top, wide, 76 * min(value, top) / top, hue)
+        c.line(130, foot, 848, foot, FAINT)
+        c.say(116, foot - 30, name, 12.5, dark(hue), "right", weight="bold")
+        c.say(862, foot - 38, f"{means[name]:.2f} a token", 12.5, dark(hue), weight="bold")
+        c.say(862, foot - 20, f"{100 * said.mean():.0f} % said before", 10, GREY)
+    c.say(848, 132 + 104 * len(rows) - 40 + 22, "token by token →", 10, GREY, "right")
+    told = "; ".join(f"{name} {means[name]:.2f} nats a token, {100 * said.mean():.0f} % said before"
+                     for name, (_, said) in rows.items())
+    return c.done(f"Surprise along {len(rows)} texts: {told}.")
+
+
+def _runs(flags):
+    """Where stretches of True begin and end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, int), [0]])))
+    return list(zip(edges[::2], edges[1::2]))
+
+
+def film_strip(words, weights, choices):
+    """A model that writes, step by step: what enters, the keys and values kept, whom it looks at, what is chosen.
+
+    `words` of the text, the written ones included; `weights`, for each of 2 to 4 steps, that of the newest word for
+    every word so far; `choices`, for each step, (word, probability) of some candidates, the chosen one first.
+    """
+    words, weights = [printable(word) for word in words], [numbers(each).ravel() for each in weights]
+    first, steps = len(weights[0]), len(weights)
+    if not 2 <= steps <= 4 or len(choices) != steps or [len(each) for each in weights] != [
+            first + i for i in range(steps)] or not first + steps - 1 <= len(words) <= 14:
+        raise ValueError("film_strip takes up to 14 words, 2 to 4 rows of weights, each one longer than the one "
+                         f"before, and candidates for each, got {len(words)}, {[len(each) for each in weights]} and "
+                         f"{len(choices)}")
+    c = canvas(540, f"One word enters, one plank is added: step {steps} reads 1 word and looks at {len(weights[-1])}",
+               "Green = keys and values kept; dark = new in this step; ropes = whom it looks at; strip = what may "
+               "come next.")
+    wide, gap = 226, 14
+    plank = min(20, 204 / (first + steps - 1))
+    for step, (row, candidates) in enumerate(zip(weights, choices)):
+        left = 26 + step * (wide + gap)
+        _frame(c, left, wide, plank, words[: len(row)], row, candidates, step)
+    c.say(26, 458, "Where the new word stands, as the hand of a clock: right, and in a cache that counts from 0 again.",
+          10.5, GREY)
+    for step, row in enumerate(weights):
+        left, place = 26 + step * (wide + gap), len(row) - 1
+        for x, at, hue, name in ((20, place, GREEN, "right"), (130, 0, RED, "wrong")):
+            c.dial(left + x, 500, 19, at * 2 * np.pi / 16, hue)
+            c.say(left + x + 27, 505, f"{name} {at}", 11, dark(hue), weight="bold")
+        if step + 1 < steps:
+            c.arrow(left + wide - 34, 398, left + wide + gap - 1, 398, INK, 2)
+    return c.done(f"A film of {steps} steps of generation. " + " ".join(
+        f"Step {step + 1}: “{words[len(row) - 1]}” enters at position {len(row) - 1}, looks most at "
+        f"“{words[int(row.argmax())]}”, and “{printable(some[0][0])}” is chosen, which had {_percent(some[0][1])}."
+        for step, (row, some) in enumerate(zip(weights, choices))) + " A wrong cache puts each of them at position 0.")
+
+
+def _frame(c, left, wide, plank, words, row, candidates, step):
+    """One picture of the film: shelf, ropes, strip."""
+    c.box(left, 84, wide, 346, WHITE, 8, edge=FAINT, px=1.4)
+    c.say(left + 11, 106, f"step {step + 1} reads", 10, GREY)
+    c.say(left + 11 + c.measure(f"step {step + 1} reads ", 10), 106, words[-1], 11.5, dark(GREEN), weight="bold",
+          mono=True)
+    begin, last = left + 11, len(words) - 1
+    asks = begin + (last + 0.5) * plank
+    for place, (word, weight) in enumerate(zip(words, row)):
+        x, new = begin + place * plank, place == last
+        c.box(x + 1, 120, plank - 2, 104, GREEN if new else tint(GREEN, 0.72), 3)
+        c.say(x + plank / 2, 218, word[:13], min(10, plank * 0.62), WHITE if new else INK, "center", "bottom",
+              mono=True, rotation=90)
+        c.rope(x + plank / 2, 226, asks, 292, max(0.6, 15 * weight), tint(BLUE, 0.35), plumb=4)
+    c.box(asks - 9, 290, 18, 18, BLUE, 4)
+    c.say(asks - 14 if last > 4 else asks + 14, 304, "its query", 9.5, dark(BLUE), "right" if last > 4 else "left")
+    x, all_of_it = left + 11, wide - 22
+    for number, (word, share) in enumerate(candidates):
+        hue = ORANGE if number == 0 else tint(ORANGE, 0.45 + 0.12 * min(number, 3))
+        c.bar(x, 330, max(share * all_of_it - 1, 0.5), 30, hue)
+        if c.measure(printable(word), 9.5, mono=True) + 4 < share * all_of_it:
+            c.say(x + share * all_of_it / 2, 345, printable(word), 9.5, on(hue), "center", "center_baseline", mono=True)
+        x += share * all_of_it
+    c.bar(x, 330, left + wide - 11 - x, 30, "#e9ebef")
+    word, share = candidates[0]
+    c.say(left + 11, 384, "chosen", 10, GREY)
+    c.say(left + 11, 404, f"{printable(word)}  {_percent(share)}", 12, dark(ORANGE), weight="bold", mono=True)
+
+
+def padded_rows(texts, side="left"):
+    """Texts of unlike length in one batch: padding hatched, each word's position beneath it, what comes next behind.
+
+    `texts`: for each row its words; `side` of the padding, "left" or "right".
+    """
+    rows = [[printable(word) for word in text] for text in texts]
+    if side not in ("left", "right") or not 1 <= len(rows) <= 5 or not all(rows) or max(map(len, rows)) > 12:
+        raise ValueError("padded_rows takes 1 to 5 texts of 1 to 12 words and a side, left or right, got "
+                         f"{[len(row) for row in rows]} and {side!r}")
+    longest = max(map(len, rows))
+    cell = min(110, 800 / (longest + 1))
+    end = "each newest word stands last" if side == "left" else "a shorter row ends in padding"
+    c = canvas(104 + 74 * len(rows), f"Padded on the {side}: {end}",
+               "Hatched = padding, unseen; beneath each word its position; arrow = the column that is read.")
+    for number, row in enumerate(rows):
+        y, pads = 92 + 74 * number, longest - len(row)
+        start = pads if side == "left" else 0
+        for place in range(longest):
+            x, real = 40 + place * cell, start <= place < start + len(row)
+            if real:
+                word = row[place - start]
+                c.box(x + 2, y, cell - 4, 34, tint(GREEN, 0.72), 4)
+                size = min(11, 11 * (cell - 10) / c.measure(word, 11, mono=True))
+                c.say(x + cell / 2, y + 17, word, size, INK, "center", "center_baseline", mono=True)
+                c.say(x + cell / 2, y + 50, f"{place - start}", 10, dark(GREEN), "center", weight="bold")
+            else:
+                c.hatch(x + 2, y, cell - 4, 34, tint(GREY, 0.3))
+                c.say(x + cell / 2, y + 50, "–", 10, GREY, "center")
+        good = side == "left" or not pads
+        c.arrow(44 + longest * cell, y + 17, 78 + longest * cell, y + 17, GREEN if good else RED, 2.4)
+        c.say(86 + longest * cell, y + 22, "next" if good else "next after padding", 11, dark(GREEN if good else RED),
+              weight="bold")
+    return c.done(f"{len(rows)} texts padded on the {side} to {longest} words; padding before or behind them: "
+                  f"{', '.join(str(longest - len(row)) for row in rows)}. Positions count real words only.")
 
 
 def sampling_strips(logits, labels, temperatures=(0.5, 1.0, 1.5), top_k=5, top_p=0.9, prompt=""):
@@ -194,7 +335,7 @@ def recomputed(without, cached):
     top = 112 if corner_free else 258
     c = canvas(top + 448, f"Without a cache, {100 * again.sum() / without.sum():.0f} % of the work is repetition",
                "One row = one step, one column = one position; filled = its keys and values are computed in that step.")
-    for left, name, hue, computed in ((66, "no cache", RED, without), (558, "with a cache", BLUE, cached)):
+    for left, name, hue, computed in ((66, "no cache", RED, without), (558, "with a cache", GREEN, cached)):
         _triangle(c, left, top, computed)
         repeats, right = int(_again(computed).sum()), left + 400
         c.say(right, 125, name, 13, dark(hue), "right", weight="bold")
@@ -216,12 +357,12 @@ def _again(computed):
 
 
 def _triangle(c, left, top, computed):
-    """One panel: blue = computed for the first time, red = again, pale = there but not computed."""
+    """One panel: green = computed for the first time, red = again, pale = there but not computed."""
     steps, positions = computed.shape
     there = np.maximum.accumulate(computed[:, ::-1], axis=1)[:, ::-1]
     colors = np.ones((steps, positions, 3))
     colors[there] = to_rgb("#eceef2")
-    colors[computed] = to_rgb(dark(BLUE))
+    colors[computed] = to_rgb(GREEN)
     colors[_again(computed)] = to_rgb(tint(RED, 0.35))
     c.image(left, top, 400, 400, colors)
     for row, text in ((0.5, "1"), (steps - 0.5, f"{steps:,}")):
