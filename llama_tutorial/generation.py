@@ -6,9 +6,9 @@ Choose a token, feed it back, and never compute the same key twice.
 # Exported from notebooks/11_generation.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "RESERVED", "load_directory", "read_config", "load_weights", "load_shipped", "check_prompt",
-    "check_length", "end_ids", "tell_of_stops", "write_on", "stream", "generate", "whole_characters",
-    "stream_text", "talk",
+    "RESERVED", "check_prompt", "check_length", "end_ids", "tell_of_stops", "write_on", "stream", "generate",
+    "whole_characters", "stream_text", "talk", "load_directory", "read_config", "load_weights",
+    "load_shipped",
 ]
 
 import json
@@ -27,68 +27,9 @@ from .causal_lm import LlamaForCausalLM
 from .config import LlamaConfig
 from .doors import believed, check_attention_mask, check_ids, check_number, check_room
 from .kv_cache import make_cache
-from .sampling import check_logits, check_sampling, draw
+from .sampling import check_logits, check_sampling
+from .sampling import draw as draw_token
 from .tokenizer import Tokenizer
-
-
-def load_directory(directory: str | Path) -> tuple[LlamaForCausalLM, Tokenizer]:
-    """A model in float32 and its tokenizer from a directory with config.json, model.safetensors and tokenizer.json.
-
-    Raises FileNotFoundError for a missing file and ValueError for one that cannot be read or does not fit.
-    """
-    if not isinstance(directory, str | Path):
-        raise TypeError(f"directory must be a path, got {directory!r}")
-    directory = Path(directory)
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        if not (directory / name).is_file():
-            raise FileNotFoundError(f"no {name} in {directory}: a model's directory has one")
-    model = LlamaForCausalLM(read_config(directory / "config.json"))
-    load_weights(model, directory / "model.safetensors")
-    tokenizer = Tokenizer.load(directory / "tokenizer.json")
-    if len(tokenizer) > model.config.vocab_size:
-        raise ValueError(
-            f"the tokenizer in {directory} has {len(tokenizer)} ids and the model {model.config.vocab_size}: "
-            "they do not belong together"
-        )
-    return model.eval(), tokenizer
-
-
-def read_config(path):
-    """The LlamaConfig of a config.json; ValueError where it cannot be read or is not that of a Llama."""
-    try:
-        return LlamaConfig(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not the config.json of a Llama: {error}") from None
-
-
-def load_weights(model, path):
-    """Put the tensors of a safetensors file into the model; ValueError naming the first that does not fit."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from None
-    wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-    if model.config.tie_word_embeddings and "lm_head.weight" not in weights:
-        del wanted["lm_head.weight"]
-    found = {name: tuple(weight.shape) for name, weight in weights.items()}
-    for name in [*wanted, *found]:
-        if wanted.get(name) != found.get(name):
-            asked, held = wanted.get(name, "not be there"), found.get(name, "nothing")
-            asked = f"be {asked}" if name in wanted else asked
-            raise ValueError(f"{path} does not fit its config.json: {name} should {asked}, the file has {held}")
-    model.load_state_dict(weights, strict=False)
-
-
-@cache
-def load_shipped() -> tuple[LlamaForCausalLM, Tokenizer]:
-    """The small model that comes with this package, trained on Python's own documentation, and its tokenizer.
-
-    It is read once; every call gives the same two objects, so change a copy.
-    """
-    return load_directory(Path(str(files("llama_tutorial"))) / "assets" / "python_reference")
 
 
 def check_prompt(model, input_ids, attention_mask):
@@ -189,7 +130,7 @@ def stream(
     check_prompt(model, input_ids, attention_mask)
     check_room(model.config, input_ids, attention_mask, max_new_tokens)
     generator = None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
-    choose = partial(draw, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+    choose = partial(draw_token, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
     return write_on(model, input_ids, max_new_tokens, choose, attention_mask, use_cache)
 
 
@@ -261,3 +202,63 @@ def talk(prompt: str, max_new_tokens: int = 60, temperature: float = 0.0, seed: 
     for piece in pieces:
         print(piece, end="", flush=True)
     print()
+
+
+def load_directory(directory: str | Path) -> tuple[LlamaForCausalLM, Tokenizer]:
+    """A model in float32 and its tokenizer from a directory with config.json, model.safetensors and tokenizer.json.
+
+    Raises FileNotFoundError for a missing file and ValueError for one that cannot be read or does not fit.
+    """
+    if not isinstance(directory, str | Path):
+        raise TypeError(f"directory must be a path, got {directory!r}")
+    directory = Path(directory)
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (directory / name).is_file():
+            raise FileNotFoundError(f"no {name} in {directory}: a model's directory has one")
+    model = LlamaForCausalLM(read_config(directory / "config.json"))
+    load_weights(model, directory / "model.safetensors")
+    tokenizer = Tokenizer.load(directory / "tokenizer.json")
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer in {directory} has {len(tokenizer)} ids and the model {model.config.vocab_size}: "
+            "they do not belong together"
+        )
+    return model.eval(), tokenizer
+
+
+def read_config(path):
+    """The LlamaConfig of a config.json; ValueError where it cannot be read or is not that of a Llama."""
+    try:
+        return LlamaConfig(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not the config.json of a Llama: {error}") from None
+
+
+def load_weights(model, path):
+    """Put the tensors of a safetensors file into the model; ValueError naming the first that does not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from None
+    wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    if model.config.tie_word_embeddings and "lm_head.weight" not in weights:
+        del wanted["lm_head.weight"]
+    found = {name: tuple(weight.shape) for name, weight in weights.items()}
+    for name in [*wanted, *found]:
+        if wanted.get(name) != found.get(name):
+            asked, held = wanted.get(name, "not be there"), found.get(name, "nothing")
+            asked = f"be {asked}" if name in wanted else asked
+            raise ValueError(f"{path} does not fit its config.json: {name} should {asked}, the file has {held}")
+    model.load_state_dict(weights, strict=False)
+
+
+@cache
+def load_shipped() -> tuple[LlamaForCausalLM, Tokenizer]:
+    """The small model that comes with this package, trained on Python's own documentation, and its tokenizer.
+
+    It is read once; every call gives the same two objects, so change a copy.
+    """
+    return load_directory(Path(str(files("llama_tutorial"))) / "assets" / "python_reference")

@@ -5,7 +5,7 @@ Choose a token, feed it back, and never compute the same key twice.
 
 # Exported from notebooks/11_generation.ipynb; edit the lesson, not this file.
 
-__all__ = ["keep_top_k", "keep_top_p", "sample", "draw", "check_sampling", "check_logits"]
+__all__ = ["keep_top_k", "keep_top_p", "draw", "sample", "check_sampling", "check_logits"]
 
 import torch
 from jaxtyping import Float, Int
@@ -33,23 +33,6 @@ def keep_top_p(logits: Float[Tensor, "batch vocab"], top_p: float) -> Float[Tens
     return torch.full_like(logits, -torch.inf).scatter(-1, order, ordered.masked_fill(beyond, -torch.inf))
 
 
-def sample(
-    logits: Float[Tensor, "batch vocab"],
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    generator: torch.Generator | None = None,
-) -> Int[Tensor, " batch"]:
-    """Draw one token a row from softmax(logits / temperature), cut to the top k, then to the top p.
-
-    Temperature 0 takes the likeliest. Raises ValueError for a negative temperature, a top_k below 1, a top_p
-    outside (0, 1] or logits that are not numbers (batch, vocab), TypeError where no number is given.
-    """
-    check_sampling(temperature, top_k, top_p)
-    check_logits(logits)
-    return draw(logits, temperature, top_k, top_p, generator)
-
-
 def draw(
     logits: Float[Tensor, "batch vocab"],
     temperature: float,
@@ -66,6 +49,23 @@ def draw(
     if top_p is not None:
         scores = keep_top_p(scores, top_p)
     return torch.multinomial(scores.softmax(dim=-1), 1, generator=generator)[:, 0]
+
+
+def sample(
+    logits: Float[Tensor, "batch vocab"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Int[Tensor, " batch"]:
+    """Draw one token a row from softmax(logits / temperature), cut to the top k, then to the top p.
+
+    Temperature 0 takes the likeliest. Raises ValueError for a negative temperature, a top_k below 1, a top_p
+    outside (0, 1] or logits that are not numbers (batch, vocab), TypeError where no number is given.
+    """
+    check_sampling(temperature, top_k, top_p)
+    check_logits(logits)
+    return draw(logits, temperature, top_k, top_p, generator)
 
 
 def check_sampling(temperature=1.0, top_k=None, top_p=None):
