@@ -91,7 +91,7 @@ def film_strip(words, weights, choices):
           10.5, GREY)
     for step, row in enumerate(weights):
         left, place = 26 + step * (wide + gap), len(row) - 1
-        for x, at, hue, name in ((20, place, GREEN, "right"), (130, 0, RED, "wrong")):
+        for x, at, hue, name in ((20, place, GREEN, "right"), (140, 0, RED, "wrong")):
             c.dial(left + x, 500, 19, at * 2 * np.pi / 16, hue)
             c.say(left + x + 27, 505, f"{name} {at}", 11, dark(hue), weight="bold")
         if step + 1 < steps:
