@@ -506,7 +506,8 @@ component.exercises = (
             "How was the word *chased* of the story cut while its merges were learnt? What happened first, and why "
             "not something else?",
             "*I get Ġ|a|ch|ed*: c+h stands further left, but h+e was learnt earlier. *I get he|h|e*: a merge joins "
-            "its pair at every place. *I get one merge*: what a merge makes can be half of a later one.",
+            "its pair at every place. *IndexError*: every "
+            "merge makes the list shorter, so its length must be looked at anew.",
             "Begin with single letters. The outer loop goes through the merges, the inner one through the word from "
             "the left: where both neighbours fit, one token takes the place of two.",
         ),
@@ -656,8 +657,8 @@ def leaves_a_space(build) -> bool:
 
 def leaves_a_space(build) -> bool:
     return build("Sum a list.").endswith(" ")""",
-        why="In training a lone space stands only before what no merge ties to its space: rare words, in pieces. So "
-        "the model goes on with a piece.",
+        why="In mid-sentence a lone space stands only before words that no merge ties to their space, such as ␣|ke|e|ps. "
+        "So the model goes on with a piece of one of these, and the likeliest words are out of its reach.",
     ),
     Exercise(
         name="wordpiece_pair",
