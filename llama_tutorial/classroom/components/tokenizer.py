@@ -657,7 +657,7 @@ def leaves_a_space(build) -> bool:
 
 def leaves_a_space(build) -> bool:
     return build("Sum a list.").endswith(" ")""",
-        why="In mid-sentence it stands only before words that no merge ties to their space, such as ␣|ke|e|ps. "
+        why="In mid-sentence a lone space stands only before words that no merge ties to it, such as ␣|ke|e|ps. "
         "So the model goes on with a piece of one of these, and the likeliest words are out of its reach.",
     ),
     Exercise(
