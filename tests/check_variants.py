@@ -550,3 +550,33 @@ def halves_by_a_list_of_rows(weight, heads):
 @right("to_halves")
 def halves_head_by_head(weight, heads):
     return torch.cat([part for head in weight.chunk(heads) for part in (head[0::2], head[1::2])])
+
+
+# ---------------------------------------------------------------------------------------------------- language model
+
+
+@right("next_token_loss")
+def loss_of_what_is_cut(logits, input_ids):
+    given = logits[:, :-1].to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1)
+    return F.cross_entropy(given, input_ids[:, 1:].flatten().long())
+
+
+@right("next_token_loss")
+def loss_by_gathering(logits, input_ids):
+    given = logits[:, :-1].to(torch.promote_types(logits.dtype, torch.float32))
+    scored = given.gather(-1, input_ids[:, 1:, None].long())[..., 0]
+    return (given.logsumexp(dim=-1) - scored).mean()
+
+
+@right("next_token_loss")
+def loss_text_by_text(logits, input_ids):
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    texts = zip(logits, input_ids.long())
+    return torch.stack([F.cross_entropy(given[:-1], text[1:]) for given, text in texts]).mean()
+
+
+@right("LlamaForCausalLM.tie_weights")
+class TheTableIsTheHead(LlamaForCausalLM):
+    def tie_weights(self):
+        if self.config.tie_word_embeddings:
+            self.model.embed_tokens.weight = self.lm_head.weight

@@ -230,7 +230,22 @@ def adapt_loss(answer):
     return lambda logits, input_ids: call(answer, logits, input_ids)
 
 
-component.part(next_token_loss, adapt_loss, LOSS_CASES)
+NEXT, SURPRISE, MEAN = "the ids of the next places", "the surprise at each of them", "the mean of the surprises"
+
+
+def loss_steps(logits, input_ids):
+    """What is computed on the way, in its order."""
+    asked = input_ids[:, 1:].long()
+    raised = logits.to(torch.promote_types(logits.dtype, torch.float32))[:, :-1]
+    surprise = -raised.log_softmax(dim=-1).gather(-1, asked[..., None])[..., 0]
+    return [
+        Step(NEXT, asked, (), axes="batch seq"),
+        Step(SURPRISE, surprise, inside="cross_entropy", axes="batch seq"),
+        Step(MEAN, surprise.mean()),
+    ]
+
+
+component.part(next_token_loss, adapt_loss, LOSS_CASES, loss_steps)
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -306,8 +321,13 @@ RAISED = "scores.to(torch.promote_types(logits.dtype, torch.float32))"
 CROSS = f"F.cross_entropy(scores, {FLAT}, ignore_index=-100)"
 
 
+ADDED_UP = ("summed", "summed_over_a_text", "last_place_in_the_mean", "in_bits", "perplexity", "sign_lost")
+STEP = dict.fromkeys(("backwards", "shifted_twice"), NEXT) | dict.fromkeys(ADDED_UP, MEAN)
+
+
 def slip(name: str, symptom: str, *edits: dict, says: str):
-    component.bug(name, "next_token_loss", *edits, step="", symptom=symptom, says=says)
+    step = (STEP[name],) if name in STEP else (NEXT, SURPRISE, MEAN)
+    component.bug(name, "next_token_loss", *edits, step=step, symptom=symptom, says=says)
 
 
 slip("unshifted", "The loss falls to 0, and the model repeats its last word.",

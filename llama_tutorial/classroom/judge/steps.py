@@ -28,6 +28,7 @@ JUDGE, LESSONS = str(Path(__file__).parents[1]), str(Path(__file__).parents[2])
 PRODUCTS = ("linear", "matmul", "einsum", "mm", "bmm", "__matmul__")
 TOLERANCE = 2e-4
 BLANK = ("empty", "empty_like", "new_empty", "zeros", "zeros_like", "new_zeros")  # they wait for what is moved
+CHECKS = ("doors/checks.py", "doors\\checks.py")  # what looks at the input makes no step
 BUILDING = ("__init__", "_apply", "__new__")  # what is made there is early: mostly weights, which are no step
 
 
@@ -163,7 +164,7 @@ def _learner(frame) -> tuple[Line | None, str, bool, int | None]:
     homes, line, scope, lesson, call, building = guard.installed_folders(), None, "", False, None, False
     while frame:
         file = frame.f_code.co_filename
-        if file.startswith(JUDGE):
+        if file.startswith(JUDGE) or (line is None and file.endswith(CHECKS)):
             break
         if not file.startswith(homes) and not file.startswith("<frozen"):
             if line is None:
@@ -337,6 +338,9 @@ def _departure(made: list[Made], known: set[int], missing: Step, numbers) -> int
     strays = [i for i, each in enumerate(made) if i not in good or numbers.made_again(i, missing)]
     first = [i for i in strays if not any(each in strays for each in inputs[i])]
     first = [i for i in first if missing.early or not made[i].early]
+    if not first:  # all that strays is made of what was built early, such as a buffer of a part of the module
+        late = [i for i in strays if not made[i].early]
+        first = [i for i in late if not any(each in late for each in inputs[i])]
     if missing.value.dtype == torch.bool:
         first = [i for i in first if made[i].value.numel() == missing.value.numel()] or first
     return first[0] if first else None
