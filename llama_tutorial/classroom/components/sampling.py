@@ -416,6 +416,50 @@ component.exercises = (
         "keeps more tokens at a higher temperature: the two settings pull against each other.",
     ),
     Exercise(
+        name="likeliest_pair",
+        kind="predict",
+        title="The likeliest first is not the likeliest text",
+        text="Three tokens can come first: A with 0.5, B with 0.4, C with 0.1. After A three tokens hold 0.4, 0.3 and "
+        "0.3; after B two hold 0.9 and 0.1; after C ten hold 0.1 each. What share has the pair that greedy writes, and "
+        "what share has the likeliest pair of all?",
+        task="Type the share of greedy's pair, and that of the likeliest pair.",
+        difficulty=1,
+        importance=3,
+        minutes=4,
+        hints=(
+            "The share of a pair is that of its first token, times what the second holds after it.",
+            "*Both of mine are equal*: greedy looks one token ahead. Which first token leads somewhere sure? *I get "
+            "0.9*: that is the second token alone.",
+            "Greedy takes A and its best successor. Compare with B and its best successor.",
+        ),
+        starter="greedy_share = ...  # of the pair that greedy writes\nbest_share = ...  # of the likeliest pair",
+        answers={
+            "greedy_share": typed_number(
+                0.2,
+                0.001,
+                {
+                    0.5: "that is A alone; a pair has two",
+                    0.4: "that is the second token alone",
+                    0.9: "shares of a pair are multiplied",
+                    0.36: "that is the likeliest pair; greedy begins with A",
+                },
+            ),
+            "best_share": typed_number(
+                0.36,
+                0.001,
+                {
+                    0.2: "that is greedy's; B leads to a surer second token",
+                    0.9: "that is the second token alone; B holds 0.4",
+                    1.3: "shares of a pair are multiplied, not added",
+                    0.4: "that is B alone; a pair has two",
+                },
+            ),
+        },
+        solution="greedy_share = 0.5 * 0.4\nbest_share = 0.4 * 0.9",
+        why="0.20 against 0.36: greedy does not even find the likeliest text. *Beam search* does better: it keeps "
+        "several beginnings at once; for open-ended text it still finds circles, as those are likely.",
+    ),
+    Exercise(
         name="mended_top_p",
         kind="find the bug",
         title="Right on the page's four tokens",
