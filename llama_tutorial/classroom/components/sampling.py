@@ -9,7 +9,7 @@ import torch
 from ...sampling import draw, keep_top_k, keep_top_p
 from ..course.exercise import Exercise, typed_number
 from ..judge.guard import Fault, call
-from ..judge.parts import Cases, Component
+from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import normal
 
 component = Component("sampling")
@@ -67,7 +67,19 @@ def whole_k(keep):
     return keep(3 * normal(2, 64, 300), 40)
 
 
-component.part(keep_top_k, adapt_cut, TOP_K)
+LIMIT, CUT = "the lowest logit that stays, one a row", "−inf below it"
+
+
+def steps_of_k(logits, most):
+    """What is computed on the way to the k highest."""
+    least = logits.topk(min(most, logits.shape[-1]), dim=-1).values[:, -1:]
+    return [
+        Step(LIMIT, least, (), axes="batch one", shaped=True, waypoint=True),
+        Step(CUT, keep_top_k(logits, most), (LIMIT,), axes="batch vocab"),
+    ]
+
+
+component.part(keep_top_k, adapt_cut, TOP_K, steps_of_k)
 
 TOP_P = Cases()
 
@@ -120,7 +132,24 @@ def whole_p(keep):
     return keep(3 * normal(4, 64, 300), 0.9)
 
 
-component.part(keep_top_p, adapt_cut, TOP_P)
+SORTED, SHARES, HELD = "the logits, highest first", "their shares", "what the tokens before each one hold"
+RETURNED = "−inf where that is p or more, and each logit in its own place"
+
+
+def steps_of_p(logits, most):
+    """What is computed on the way to the tokens that hold a share."""
+    ordered = logits.sort(dim=-1, descending=True, stable=True).values
+    chance = ordered.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    before = chance.cumsum(dim=-1) - chance
+    return [
+        Step(SORTED, ordered, (), axes="batch vocab", waypoint=True, ordered=True),
+        Step(SHARES, chance, (), axes="batch vocab"),
+        Step(HELD, before, (SHARES,), axes="batch vocab", waypoint=True),
+        Step(RETURNED, keep_top_p(logits, most), (SORTED, HELD), axes="batch vocab", ordered=True),
+    ]
+
+
+component.part(keep_top_p, adapt_cut, TOP_P, steps_of_p)
 
 DRAWS, OF = Cases(), 40_000
 
@@ -188,12 +217,12 @@ SKEWED = "No error. Thousands of draws do not match softmax(logits / T)."
 FILL = "logits.masked_fill(logits < least, -torch.inf)"
 
 
-def of_k(name: str, symptom: str, *edits, says: str):
-    component.bug(name, "keep_top_k", *edits, step="", symptom=symptom, says=says)
+def of_k(name: str, symptom: str, *edits, says: str, step=CUT):
+    component.bug(name, "keep_top_k", *edits, step=step, symptom=symptom, says=says)
 
 
-def of_p(name: str, symptom: str, *edits, says: str):
-    component.bug(name, "keep_top_p", *edits, step="", symptom=symptom, says=says)
+def of_p(name: str, symptom: str, *edits, says: str, step=RETURNED):
+    component.bug(name, "keep_top_p", *edits, step=step, symptom=symptom, says=says)
 
 
 def of_draw(name: str, symptom: str, *edits, says: str):
@@ -209,13 +238,16 @@ CUT_P = "    if top_p is not None:\n        scores = keep_top_p(scores, top_p)\n
 # fmt: off
 of_k("k_lowest", "The model writes nonsense.", {"dim=-1).values": "dim=-1, largest=False).values"},
      {"logits < least": "logits > least"}, {"logits < least": "logits >= least"},
+     step=CUT,
      says="You cut the highest and keep the rest. Lower than the k-th highest is what goes.")
 of_k("k_one_too_few", NARROW, {"logits < least": "logits <= least"},
      says="The k-th highest goes as well: k = 1 leaves nothing. Cut only what is lower than it.")
 of_k("k_one_too_many", TAIL, {"min(top_k, logits.shape[-1])": "min(top_k + 1, logits.shape[-1])"},
+     step=CUT,
      says="k + 1 stay. The k-th highest has the index k − 1.")
 of_k("k_for_all_rows", "In a batch, some rows lose tokens that they keep when alone.",
      {"values[:, -1:]": "values.min()"}, {"values[:, -1:]": "values[:1, -1:]"},
+     step=CUT,
      says="One limit serves all rows. Each row has its own k-th highest: keep the axis of the batch.")
 of_k("k_filled_with_zero", TAIL, {"-torch.inf": "0"},
      says="What is cut is 0, and exp(0) = 1 is a weight. Only −inf gives the weight 0.")
@@ -227,39 +259,49 @@ of_k("k_equals_dropped", "Rarely seen. Equal logits are not treated equally.",
      says="Of equal logits you keep some and drop others. Keep everything that is not lower than the k-th highest.")
 of_k("k_beyond_vocabulary", "An error: selected index k out of range.",
      {"min(top_k, logits.shape[-1])": "top_k"},
+     step=CUT,
      says="topk refuses a k beyond the vocabulary: ask for at most as many as there are.")
 
 of_p("crossing_dropped", NARROW, {"(before >= top_p) & (before > 0)": "(before + chance > top_p)"},
      {BEFORE: "chance.cumsum(dim=-1)"},
+     step=RETURNED,
      says="The token that crosses p is gone, for a small p even the favourite. Ask what was held before each token.")
 of_p("one_too_many", TAIL, {"before >= top_p": "before - chance >= top_p"}, {BEFORE: f"{BEFORE} - chance"},
+     step=RETURNED,
      says="One more than needed stays: once the tokens before it hold p, a token is beyond.")
 of_p("p_reached_is_not_enough", TAIL, {"before >= top_p": "before > top_p"},
      says="Where p is held exactly, you take one token more. Beyond is what has p or more before it: >=.")
 of_p("order_not_undone", "None while the logits are sorted already. In a vocabulary, tokens change places.",
      {BACK: "ordered.masked_fill(beyond, -torch.inf)"}, {BACK: "logits.masked_fill(beyond, -torch.inf)"},
+     step=RETURNED,
      says="You cut in the sorted order and do not go back: what is cut belongs to other tokens. Use `order`.")
 of_p("order_undone_wrongly", "With more than two tokens, logits change places.",
      {"scatter(-1, order, ": "scatter(-1, order.argsort(dim=-1), "},
+     step=RETURNED,
      says="You move the logits by the inverse of the order. `order` says where each sorted logit came from: scatter "
           "with it, or gather with its argsort.")
 of_p("lowest_first", "The model writes nonsense.", {"descending=True": "descending=False"},
+     step=SHARES,
      says="The lowest are counted first, so that the tail stays and the favourites go. Sort descending.")
 of_p("sums_of_logits", "How much is cut depends on the size of the logits.",
      {"ordered.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))": "ordered.float()"},
+     step=SHARES,
      says="You add up logits. p is a share of probability: softmax first.")
 of_p("sums_in_half", "None in float32. In bfloat16 the cut falls elsewhere.",
      {", dtype=torch.promote_types(logits.dtype, torch.float32)": ""},
+     step=SHARES,
      says="In bfloat16 a share of 1/999 leaves a sum near 1 as it was. Add up in float32.")
 of_p("one_cuts", "Rarely seen: with top_p = 1, tokens of the tail can never come.",
      {" & (top_p < 1)": ""},
      says="p = 1 cuts: rounded, the sum reaches 1 before the last token. 1 keeps all.")
 of_p("p_filled_with_zero", TAIL, {"full_like(logits, -torch.inf)": "full_like(logits, 0)",
      "masked_fill(beyond, -torch.inf)": "masked_fill(beyond, 0)"},
+     step=RETURNED,
      says="What is cut is 0, and exp(0) = 1 is a weight. Only −inf gives the weight 0.")
 of_p("p_gives_shares", "The temperature acts twice.",
      {"ordered.masked_fill(beyond, -torch.inf)": "chance.to(logits.dtype).masked_fill(beyond, 0)",
       "full_like(logits, -torch.inf)": "full_like(logits, 0)"},
+     step=RETURNED,
      says="You return shares. Logits come back; softmax comes once, at the end.")
 
 of_draw("temperature_multiplied", "High temperatures write like low ones, and low ones like high ones.",
