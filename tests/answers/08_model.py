@@ -1,0 +1,80 @@
+"""Answers to this lesson's exercises: right ones to transfer exercises, and wrong ones with what is said of them."""
+
+# These stand nowhere in the package.
+TRANSFER = {
+    "early_exit": """def early_exit(model, ids, depth):
+    x = model.embed_tokens(ids)
+    for layer in model.layers[:depth]:
+        x = layer(x)
+    return model.norm(x)""",
+}
+
+
+def without_norm(model, ids, depth):
+    x = model.embed_tokens(ids)
+    for layer in model.layers[:depth]:
+        x = layer(x)
+    return x
+
+
+def one_more(model, ids, depth):
+    x = model.embed_tokens(ids)
+    for layer in model.layers[: depth + 1]:
+        x = layer(x)
+    return model.norm(x)
+
+
+def cuts_the_model(model, ids, depth):
+    model.layers = model.layers[:depth]
+    return model(ids)
+
+
+def norms_each(model, ids, depth):
+    x = model.embed_tokens(ids)
+    for layer in model.layers[:depth]:
+        x = model.norm(layer(x))
+    return x
+
+
+def still_one(config):
+    from torch import nn
+
+    from llama_tutorial.decoder_layer import LlamaDecoderLayer
+
+    layer = LlamaDecoderLayer(config)
+    return nn.ModuleList(layer for _ in range(config.num_hidden_layers))
+
+
+def copies(config):
+    from copy import deepcopy
+
+    from torch import nn
+
+    from llama_tutorial.decoder_layer import LlamaDecoderLayer
+
+    layer = LlamaDecoderLayer(config)
+    return nn.ModuleList(deepcopy(layer) for _ in range(config.num_hidden_layers))
+
+
+def plain_list(config):
+    from llama_tutorial.decoder_layer import LlamaDecoderLayer
+
+    return [LlamaDecoderLayer(config) for _ in range(config.num_hidden_layers)]
+
+
+WRONG = [
+    ("next_position", 5, "counts the padding"),
+    ("next_position", 0, "three real ones stand before it"),
+    ("next_position", 2, "where the last word stands"),
+    ("seen_pairs", 10, "padding sees itself"),
+    ("seen_pairs", 28, "that is causal"),
+    ("mended_layers", still_one, "one and the same object"),
+    ("mended_layers", copies, "copies with equal numbers"),
+    ("mended_layers", plain_list, "an nn.ModuleList"),
+    ("has_shared_layers", lambda kind: False, "should say True of one with this mistake: All your layers are one"),
+    ("has_shared_layers", lambda kind: True, "should say False of the lesson's own"),
+    ("early_exit", without_norm, "last norm is missing"),
+    ("early_exit", one_more, "you stop after 3 layers where 2"),
+    ("early_exit", cuts_the_model, "where it had 4"),
+    ("early_exit", norms_each, "norm behind every layer"),
+]
