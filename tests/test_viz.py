@@ -268,6 +268,12 @@ FIGURES = {
         "8B": shapes(4096, 14336, 32, 1024, 128256, tied=False)}),
     "model_area, untied": lambda: viz.model_area({"8B": shapes(4096, 14336, 32, 1024, 128256, tied=False)}),
     "model_area, tiny": lambda: viz.model_area({"tiny": shapes(48, 128, 4, 16, 64)}, opened=1),
+    "staircase": lambda: viz.staircase(
+        ("GPT-2", "RMSNorm", "rotary", "SwiGLU", "grouped heads", "no biases"),
+        (2.631, 2.633, 2.297, 2.277, 2.308, 2.429),
+        (0.002, -0.337, -0.019, 0.031, 0.121),
+        (0.007, 0.016, 0.010, 0.019, 0.033),
+    ),
     "loss_hung": lambda: viz.loss_hung(SAID, CHANCE, 46, SHIFTS),
     "loss_hung, good": lambda: viz.loss_hung(SAID[:7], CHANCE[:7].clip(0.2), 50257, {"once": SHIFTS["once"]}),
     "seven_ways": lambda: viz.seven_ways(ASKED, 0.869),

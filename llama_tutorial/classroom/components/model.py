@@ -101,7 +101,23 @@ def adapt_places(function):
     return place
 
 
-component.part(positions_and_mask, adapt_places, PLACES)
+POSITIONS, SEEN = "the positions", "what each may see"
+
+
+def steps_of_places(attention_mask, past, seq, device=None):
+    """What is computed on the way, in its order."""
+    if attention_mask is None:
+        return []
+    positions, mask = positions_and_mask(attention_mask, past, seq)
+    return [
+        Step(POSITIONS, positions, (), axes="batch seq"),
+        Step("the real keys", attention_mask.bool(), (), waypoint=True),
+        Step("the causal mask", causal_mask(seq, past + seq), (), waypoint=True),
+        Step(SEEN, mask, (), axes=MASK_AXES),
+    ]
+
+
+component.part(positions_and_mask, adapt_places, PLACES, steps_of_places)
 
 
 # ------------------------------------------------------------------------------------ what must hold of the model
@@ -226,7 +242,8 @@ def fresh_sizes(module) -> torch.Tensor:
     """How large the numbers of a fresh model are, in units of the config's own size: its widest tensors, the rest."""
     spread = module.config.initializer_range if hasattr(module, "config") else 0.02
     matrices = [weight.std() / spread for weight in module.parameters() if weight.ndim == 2]
-    others = [weight.mean() for weight in module.parameters() if weight.ndim == 1]
+    others = [weight.mean() if weight.eq(weight.round()).all() else torch.tensor(torch.pi)
+              for weight in module.parameters() if weight.ndim == 1]  # fmt: skip
     return torch.stack([*matrices, *others]).detach().mul(5).round() / 5  # chance moves them by a few percent
 
 
@@ -248,7 +265,7 @@ def adapt(kind):
 
 
 EMBEDDED, FIRST, SECOND = "the words' vectors", "what layer 0 makes", "what layer 1 makes"
-TURNED, OUTPUT = "the cosines of the positions", "that, normed by the last norm"
+OUTPUT = "that, normed by the last norm"
 
 
 def steps(ids, config, seed=60, change=None, dtype=torch.float32, ask="", attention_mask=None, positions=None,
@@ -261,7 +278,12 @@ def steps(ids, config, seed=60, change=None, dtype=torch.float32, ask="", attent
     rotary = LlamaRotaryEmbedding(config.head_dim, config.rope_theta, config.rope_scaling)
     rotation = rotary.angles(counted if positions is None else positions)
     x = given["embed_tokens.weight"][ids.long()]
-    made = [Step(EMBEDDED, x, (), axes=AXES), Step(TURNED, rotation[0], (), waypoint=True)]
+    cos, sin = rotation
+    ready = {"cosines": cos, "sines": sin}
+    ready |= {"cosines, twice": torch.cat([cos, cos], -1), "both signs": torch.cat([-sin, sin], -1)}
+    beside = {"smallest id": ids.min(), "largest id": ids.max(), "positions": counted, "mask": mask, **ready}
+    made = [Step(name, value, (), waypoint=True) for name, value in beside.items() if value is not None]
+    made.append(Step(EMBEDDED, x, (), axes=AXES))
     layer = LlamaDecoderLayer(config).to(dtype)
     for i in range(config.num_hidden_layers):
         own = {name.removeprefix(f"layers.{i}."): weight for name, weight in given.items()
@@ -275,7 +297,7 @@ def steps(ids, config, seed=60, change=None, dtype=torch.float32, ask="", attent
 
 
 # Rotary hears only distances: what moves all positions of a text together never shows in the whole model.
-UNHEARD = ("counts_padding", "from_one", "before_zero", "on_cpu")
+UNHEARD = ("counts_padding", "from_one", "before_zero", "on_cpu", "empty_row")
 component.part(LlamaModel, adapt, CASES, steps, unseen=UNHEARD)
 
 
@@ -289,19 +311,23 @@ ITSELF = "torch.eye(seq, past + seq, dtype=torch.bool, device=real.device).roll(
 CAUSAL, KEYS = "causal_mask(seq, past + seq, device=real.device)", 'rearrange(real, "batch key -> batch 1 1 key")'
 
 
-def slip(name: str, symptom: str, *edits: dict, says: str, step=FIRST):
+def slip(name: str, symptom: str, *edits: dict, says: str, step=(SEEN, FIRST)):
     component.bug(name, "positions_and_mask", *edits, step=step, symptom=symptom, says=says)
 
 
 # fmt: off
 slip("counts_padding", SHIFTED,
     {COUNT: "torch.arange(past, past + seq).expand(len(real), -1)"},
+    step=(POSITIONS, FIRST),
     says="Your positions count the padding. A position is the number of real tokens before it: cumsum over the mask.")
 slip("from_one", SHIFTED, {"real.long().cumsum(dim=-1) - 1)": "real.long().cumsum(dim=-1))"},
+    step=(POSITIONS, FIRST),
     says="Your positions count the token itself: the first real one stands at 0. Take 1 off.")
 slip("before_zero", "Padding stands at −1, which a table of positions does not have.", {".clamp(min=0)": ""},
+    step=(POSITIONS, FIRST),
     says="Padding before the first word stands at −1. No position is negative: clamp at 0.")
 slip("first_of_the_mask", "With a cache, a new word stands where the text began.", {"[:, past:]": "[:, :seq]"},
+    step=(POSITIONS, FIRST),
     says="You hand out the first positions of the mask. The new tokens are its last: leave out the past.")
 slip("restarts_at_zero", "Word by word gives other answers than all at once.",
     {"torch.arange(past, past + seq, device=device)": "torch.arange(seq, device=device)"},
@@ -349,7 +375,7 @@ def bug(name: str, step, symptom: str, *edits: dict, says: str):
 # fmt: off
 bug("no_last_norm", OUTPUT, "The loss is worse, and norm.weight.grad is None.", {LAST: "return x"},
     says="There is no last norm: self.norm changes nothing. Norm what leaves the last layer.")
-bug("norm_in_the_loop", FIRST, LOOKS_FINE, {LOOP: f"x = self.norm({LOOP[4:]})", LAST: "return x"},
+bug("norm_in_the_loop", (SECOND, OUTPUT), LOOKS_FINE, {LOOP: f"x = self.norm({LOOP[4:]})", LAST: "return x"},
     says="The last norm stands behind every layer. It comes once, after the last.")
 bug("norm_first", FIRST, LOOKS_FINE, {f"x = {LOOKED_UP}": f"x = self.norm({LOOKED_UP})", LAST: "return x"},
     {f"x = {LOOKED_UP}": f"x = self.norm({LOOKED_UP})"},
@@ -369,7 +395,7 @@ bug("lost", (FIRST, OUTPUT), "The loss is that of a model that sees one word.",
     says="What a layer gives is thrown away: each must read what the one before it made.")
 bug("all_read_the_words", SECOND, LOOKS_FINE, {LOOP: f"x = layer({LOOKED_UP}, rotation, mask, layer_cache)"},
     says="Every layer reads the words' vectors, and only the last one counts. Each reads what the one before it made.")
-bug("added_outside", FIRST, "The stream doubles in every layer. Published weights give gibberish.",
+bug("added_outside", (FIRST, SECOND, OUTPUT), "The stream doubles in every layer. Published weights give gibberish.",
     {LOOP: f"x = x + {LOOP[4:]}"},
     says="You add x to what a layer gives. The layer has added it already (lesson 07).")
 ZIPPED = "zip(self.layers, cache"
@@ -379,9 +405,10 @@ bug("last_layer_missing", (SECOND, FIRST, OUTPUT), LOOKS_FINE, {ZIPPED: "zip(sel
     says="The last layer does not run. All of them do, in their order.")
 bug("first_layer_missing", (FIRST, OUTPUT), LOOKS_FINE, {ZIPPED: "zip(self.layers[1:], cache"},
     says="The first layer does not run. All of them do, in their order.")
-bug("first_layer_only", (SECOND, OUTPUT), LOOKS_FINE, {LOOP: LOOP.replace("layer(", "self.layers[0](")},
+bug("first_layer_only", (SECOND, FIRST, OUTPUT), LOOKS_FINE, {LOOP: LOOP.replace("layer(", "self.layers[0](")},
     says="The first layer runs every time. Each layer has its turn.")
-bug("scaled_words", EMBEDDED, LOOKS_FINE, {f"x = {LOOKED_UP}": f"x = {LOOKED_UP} * self.config.hidden_size**0.5"},
+bug("scaled_words", (FIRST, OUTPUT, EMBEDDED), LOOKS_FINE,
+    {f"x = {LOOKED_UP}": f"x = {LOOKED_UP} * self.config.hidden_size**0.5"},
     says="You multiply the words' vectors by the root of the hidden size, as Gemma does. Llama takes them as they are.")
 bug("mask_not_passed", FIRST, PADDED, {LOOP: LOOP.replace("mask", "None")},
     says="The mask does not reach the layers, and words look at the padding. Hand it on.")
@@ -394,13 +421,13 @@ bug("cache_not_passed", FIRST, "In generation each new word sees itself alone.",
 bug("one_cache", FIRST, "In generation every layer reads the keys of all the others.",
     {LOOP: LOOP.replace("layer_cache", "cache and cache[0]")},
     says="All layers share the first cache. There is one for each layer.")
-bug("positions_ignored", TURNED, "None until positions are given.",
+bug("positions_ignored", FIRST, "None until positions are given.",
     {"counted if positions is None else positions": "counted"},
     says="The positions that are given change nothing. They replace the counted ones.")
 bug("past_ignored", FIRST, "Word by word gives other answers than all at once: positions restart at 0.",
     {"past, seq = 0 if cache is None else len(cache[0]), input_ids.shape[1]": "past, seq = 0, input_ids.shape[1]"},
     says="Positions restart at 0 with every call. The past is the length of the cache.")
-bug("batch_for_seq", (TURNED, FIRST), "An error about sizes, unless there are as many texts as words.",
+bug("batch_for_seq", FIRST, "An error about sizes, unless there are as many texts as words.",
     {"input_ids.shape[1]": "input_ids.shape[0]"},
     says="You take the batch for the sequence: ids are (batch, seq), so the number of words is shape[1].")
 bug("padding_ignored", FIRST, PADDED, {"positions_and_mask(attention_mask,": "positions_and_mask(None,"},
@@ -408,10 +435,10 @@ bug("padding_ignored", FIRST, PADDED, {"positions_and_mask(attention_mask,": "po
 bug("eps_of_config_ignored", OUTPUT, "None while the stream is large.",
     {NORM: NORM.replace(", config.rms_norm_eps", "")},
     says="The last norm has its own eps. The config says it: rms_norm_eps.")
-bug("theta_ignored", TURNED, "The error grows with the position.", {ROTARY: "LlamaRotaryEmbedding(config.head_dim)"},
+bug("theta_ignored", FIRST, "The error grows with the position.", {ROTARY: "LlamaRotaryEmbedding(config.head_dim)"},
     {ROTARY: ROTARY.replace("config.rope_theta", "10000.0")},
     says="The config's rope_theta is not used. Published models of long reach have another.")
-bug("scaling_ignored", TURNED, "Short texts are right, long ones are not.",
+bug("scaling_ignored", FIRST, "Short texts are right, long ones are not.",
     {ROTARY: ROTARY.replace(", config.rope_scaling", "")},
     says="The config's rope_scaling is read and not used.")
 bug("pytorchs_start", BUILT, "The first loss is far above ln(vocab): a fresh model should have no opinion.",

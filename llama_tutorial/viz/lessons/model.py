@@ -36,6 +36,38 @@ def model_area(models, opened=12):
                   f"{max(each['norms'] / each['total'] for each in counts.values()):.2%}.")
 
 
+def staircase(names, means, changes, spreads):
+    """How a number falls or rises, one swap at a time: a tread for each state, a whisker at each paired change.
+
+    `names`: the first state, then the swaps; `means`: the number after each; `changes` and `spreads`: of each swap.
+    """
+    if not 2 <= len(names) == len(means) == len(changes) + 1 == len(spreads) + 1 <= 8:
+        raise ValueError("staircase draws 2 to 8 states, a mean for each, and for each but the first a change and its "
+                         f"spread, got {len(names)}, {len(means)}, {len(changes)} and {len(spreads)}")
+    clear = [abs(change) > spread for change, spread in zip(changes, spreads)]
+    c = canvas(490, f"{names[0]} {means[0]:.2f}, in the end {means[-1]:.2f}: no two swaps are worth the same",
+               "Bits per byte of unseen text; the floor is not 0. Whisker = spread of the paired change. Grey: within it.")
+    low, high, wide = min(means), max(means), 948 / len(names)
+    heights = [390 - 230 * (mean - low) / max(high - low, 1e-6) for mean in means]
+    for i, (name, mean, y) in enumerate(zip(names, means, heights)):
+        x, known = 26 + wide * i, i == 0 or clear[i - 1]
+        hue = MAUVE if i == 0 else (BLUE if changes[i - 1] < 0 else ORANGE) if known else GREY
+        c.bar(x, y, wide - 2, 440 - y, tint(hue, 0.72))
+        c.bar(x, y - 2, wide - 2, 4, hue)
+        c.say(x + wide / 2, 430, f"{mean:.3f}", 12, INK, "center", weight="bold")
+        c.say(x + wide / 2, 464, name, 11.5, dark(hue) if known else GREY, "center", weight="bold")
+        if i:
+            reach = 230 * spreads[i - 1] / max(high - low, 1e-6)
+            c.line(x + wide / 2, y - reach, x + wide / 2, y + reach, INK, 1.8)
+            for end in (y - reach, y + reach):
+                c.line(x + wide / 2 - 7, end, x + wide / 2 + 7, end, INK, 1.8)
+            c.say(x + wide / 2, y - reach - 12, f"{changes[i - 1]:+.3f} ± {spreads[i - 1]:.3f}".replace("-", "−"), 11,
+                  dark(hue) if known else GREY, "center")
+    said = "; ".join(f"{name} {mean:.3f} ({change:+.3f} ± {spread:.3f})"
+                     for name, mean, change, spread in zip(names[1:], means[1:], changes, spreads))
+    return c.done(f"A staircase of bits per byte, one swap at a time. {names[0]} {means[0]:.3f}; {said}.")
+
+
 def _count(parameters):
     """How many numbers each part holds, by the names of the parameters; `layers` says how many there are."""
     count = dict.fromkeys((*PARTS, "norms", "total"), 0)
