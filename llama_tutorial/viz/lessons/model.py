@@ -46,7 +46,7 @@ def staircase(names, means, changes, spreads):
                          f"spread, got {len(names)}, {len(means)}, {len(changes)} and {len(spreads)}")
     clear = [abs(change) > spread for change, spread in zip(changes, spreads)]
     c = canvas(490, f"{names[0]} {means[0]:.2f}, in the end {means[-1]:.2f}: no two swaps are worth the same",
-               "Bits per byte of unseen text; the floor is not 0. Whisker = spread of the paired change. Grey: within it.")
+               "Bits per byte of unseen text; floor not 0. Whisker = spread of the paired change. Grey: within it.")
     low, high, wide = min(means), max(means), 948 / len(names)
     heights = [390 - 230 * (mean - low) / max(high - low, 1e-6) for mean in means]
     for i, (name, mean, y) in enumerate(zip(names, means, heights)):
