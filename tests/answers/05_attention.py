@@ -1,5 +1,8 @@
 """Answers to this lesson's exercises: right ones to transfer exercises, and wrong ones with what is said of them."""
 
+import torch
+import torch.nn.functional as F
+
 # These stand nowhere in the package.
 TRANSFER = {
     "window_mask": """def window_mask(queries, keys, window):
@@ -56,7 +59,84 @@ def bare(old="", new=""):
     return space["BareAttention"]
 
 
+def window(rule):
+    """A mask by the places of the queries, those of the keys, and the window."""
+    def window_mask(queries, keys, window):
+        return rule(torch.arange(keys - queries, keys)[:, None], torch.arange(keys), window)
+
+    return window_mask
+
+
+def moved(at, length=12):
+    """A probe that edits the value at one place, and counts the answers that move."""
+    def window_of(attend):
+        draw = torch.Generator().manual_seed(0)
+        q, k, v = (torch.randn(1, 1, length, 4, generator=draw) for _ in range(3))
+        before = attend(q, k, v)
+        v[:, :, at] += 1
+        return int((attend(q, k, v) != before).any(dim=-1).sum())
+
+    return window_of
+
+
+def softly(*lines):
+    """Attention whose scores `s` go through these lines, in which `later` is the causal mask's other half."""
+    def attend_softly(q, k, v, cap):
+        k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
+        space = {"s": q @ k.mT, "cap": cap, "root": q.shape[-1] ** 0.5, "torch": torch,
+                 "later": torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).triu(1)}
+        for line in lines:
+            space["s"] = eval(line, space)
+        return space["s"].softmax(dim=-1) @ v
+
+    return attend_softly
+
+
+def shared(of_k, of_v):
+    """Attention with keys and values made as many as the queries' heads by these methods."""
+    def mended_sharing(q, k, v):
+        k, v = (way(each, q.shape[1] // each.shape[1]) for way, each in ((of_k, k), (of_v, v)))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    return mended_sharing
+
+
+def masked(scores_to_weights):
+    def mended_attend(q, k, v):
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        return scores_to_weights(scores, torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).tril()) @ v
+
+    return mended_attend
+
+
+DIVIDE, CAP, MASK = "s / root", "cap * torch.tanh(s / cap)", "s.masked_fill(later, float('-inf'))"
+
 WRONG = [
+    ("BareAttention", bare("self.dim**0.5", "8"), "the root of 64"),
+    ("window_mask", window(lambda q, k, w: (k <= q) & (q - k <= w)), "yours sees one more"),
+    ("window_mask", window(lambda q, k, w: q - k < w), "sees the future"),
+    ("window_mask", window(lambda q, k, w: (q - k).abs() < w), "as far ahead as back"),
+    ("window_mask", window(lambda q, k, w: (k <= q) & (k - q < w)), "too far back"),
+    ("window_mask", window(lambda q, k, w: (k <= q - q[0]) & (q - q[0] - k < w)), "the last of the keys"),
+    ("window_of", lambda attend: moved(0)(attend) - 1, "own answer counts"),
+    ("window_of", moved(0, length=6), "fewer than 7 answers"),
+    ("attend_softly", softly(DIVIDE, MASK, CAP), "Cap before the mask"),
+    ("attend_softly", softly(CAP, DIVIDE, MASK), "belongs after it"),
+    ("attend_softly", softly(DIVIDE, CAP), "no causal mask"),
+    ("attend_softly", softly(CAP, MASK), "not divided by √dim"),
+    ("attend_softly", softly(DIVIDE, "torch.tanh(s / cap)", MASK), "not yet multiplied by cap"),
+    ("attend_softly", softly(DIVIDE, "s.clamp(-cap, cap)", MASK), "with a corner"),
+    ("mended_sharing", shared(lambda k, n: k.repeat_interleave(n, dim=1), lambda v, n: v.repeat(1, n, 1, 1)),
+     "the values are still dealt out"),
+    ("mended_sharing", shared(lambda k, n: k.repeat(1, n, 1, 1), lambda v, n: v.repeat_interleave(n, dim=1)),
+     "the keys are still dealt out"),
+    ("mended_attend", masked(lambda s, may: (s + ~may * float("-inf")).softmax(-1)), "0 times ∞"),
+    ("mended_attend", masked(lambda s, may: s.softmax(-1) * may), "to 0 after the softmax"),
+    ("weight_of_its", 1.414, "That is its score"),
+    ("weight_of_its", 0.27, "the row of “its”"),
+    ("bytes_a_token", 8 * 128 * 80, "two bytes"),
+    ("bytes_a_token", 64 * 128 * 80 * 2, "both keys and values"),
+    ("bytes_a_token", 320, "not KiB"),
     ("BareAttention", bare("self.dim**0.5", "hidden**0.5"), "the root of the model's width"),
     ("BareAttention", bare(".view(batch, seq, -1, self.dim).transpose(1, 2)", ".view(batch, -1, seq, self.dim)"),
      "cuts across tokens"),

@@ -87,7 +87,10 @@ def _on_meta(found):
 
 def adapt_mask(function):
     def mask(queries, keys, device=None):
-        return call(function, queries, keys, **({} if device is None else {"device": device}))
+        found = call(function, queries, keys, **({} if device is None else {"device": device}))
+        if isinstance(found, torch.Tensor) and found.is_floating_point() and found.isinf().any():
+            raise Fault("It holds −∞, to be added to the scores. Here a mask is of bool, True where a query may look.")
+        return found
 
     return mask
 
@@ -188,6 +191,14 @@ def bfloat16_sums(attend):
 def gradients(attend):
     q, k, v = (part.requires_grad_() for part in _qkv(16, query=5))
     return reached((attend(q, k, v) * normal(17, 2, 6, 5, 14)).sum(), q=q, k=k, v=v)
+
+
+@CASES("a query that may look at nothing gets zeros", MIXED_AXES, later=True)
+def nothing_to_see(attend):
+    """One row of the mask is False throughout, as padding makes it."""
+    mask = torch.ones(7, 7).tril().bool()
+    mask[2] = False
+    return attend(*_qkv(21, query=7), mask)
 
 
 @CASES("on another device: the mask is made where q is", later=True)
@@ -512,6 +523,7 @@ bug("mask_absent", "causal_mask", {PLACE: "torch.ones(queries, keys, dtype=torch
 also("mask_absent", "attend_by_hand", {FILL: "", ZEROED: ""})
 bug("mask_transposed", "causal_mask", {PLACE: PLACE.replace("<=", ">=")}, step=MASK, symptom=LEAK,
     says="The mask is transposed: queries look at the future and not at the past. Swap query and key (tril, not triu).")
+also("mask_transposed", "causal_mask", {PLACE: 'rearrange(key, "key -> key 1") <= query'})
 bug("mask_one_late", "causal_mask", {PLACE: f"{PLACE} + 1"}, step=MASK, symptom=LEAK,
     says="The mask is off by one: every query also sees the next token, which it is to predict. key <= query.")
 bug("diagonal_masked", "causal_mask", {PLACE: PLACE.replace("<=", "<")},
@@ -522,7 +534,9 @@ also("diagonal_masked", "attend_by_hand", STRICT, *(
     STRICT | {"-math.inf": number} for number in ("torch.finfo(q.dtype).min", "-1e9")))
 bug("mask_inverted", "causal_mask", {PLACE: PLACE.replace("<=", ">")}, step=(MASK, WEIGHTS), symptom=LEAK,
     says="True and False have changed places: True means that a query may look.")
-also("mask_inverted", "attend_by_hand", PLAIN | {OWN_MASK: f"~{OWN_MASK}"})
+LOOKED_AT = FILL.replace("~mask", "mask")
+also("mask_inverted", "attend_by_hand", PLAIN | {OWN_MASK: f"~{OWN_MASK}"}, PLAIN | {FILL: LOOKED_AT},
+     {FILL: LOOKED_AT})
 bug("counted_from_key_zero", "causal_mask", {"torch.arange(keys - queries, keys,": "torch.arange(queries,"},
     step=MASK, symptom="None in training. With a cache every new token sees the first keys only.",
     says="Queries are counted from key 0. With a cache there are more keys than queries, and the queries are the last "
@@ -543,6 +557,10 @@ bug("divided_by_root_of_width", "attend_by_hand", {"sqrt(q.shape[-1])": "sqrt(q.
     "√head_dim.")
 also("divided_by_root_of_width", "LlamaAttention", {
     "attend(q, k": "attend(q * math.sqrt(self.head_dim / self.hidden_size), k"})
+bug("divided_by_eight", "attend_by_hand", {"math.sqrt(q.shape[-1])": "math.sqrt(64)"}, step=SCALED,
+    symptom="None while a head has 64 numbers. With any other size published weights are worse.",
+    says="The scores are divided by 8, the root of 64, whatever the size of a head. Divide by the root of the size "
+    "that the queries have.")
 bug("times_root", "attend_by_hand", {"/ math.sqrt(q": "* math.sqrt(q"},
     step=SCALED, symptom="Training is slow: the softmax picks one key from the start.",
     says="The scores are multiplied by √dim instead of divided by it.")
@@ -568,6 +586,17 @@ bug("filled_with_zero", "attend_by_hand",
     PLAIN | {"-math.inf": "0.0"}, PLAIN | {FILL: "    scores = scores * mask\n"},
     step=WEIGHTS, symptom=PART_LEAK,
     says="Hidden scores are filled with 0, and exp(0) is 1: the future still gets weight. Fill with −inf.")
+bug("zero_times_infinity", "attend_by_hand",
+    PLAIN | {FILL: "    scores = scores * mask + ~mask * -math.inf\n"},
+    {FILL: "    scores = scores * mask + ~mask * -math.inf\n"},
+    PLAIN | {FILL: "    scores = scores + ~mask * -math.inf\n"}, {FILL: "    scores = scores + ~mask * -math.inf\n"},
+    step=(MASKED, WEIGHTS), symptom="NaN in the first step.",
+    says="0 times ∞ is no number (NaN), and that is what you add where a query may look. Fill instead: "
+    "masked_fill puts −inf where the mask says, and leaves the rest.")
+bug("nothing_is_no_number", "attend_by_hand", PLAIN, PLAIN | {"-math.inf": "-1e9"}, step=WEIGHTS,
+    symptom="None, until padding leaves a query nothing to look at: then NaN, which spreads to the whole text.",
+    says="A query that may look at nothing gets no zeros: softmax of nothing is NaN, and of equal numbers a mean. "
+    "Fill the weights with 0 where the mask is False, after the softmax.")
 bug("filled_with_zero_and_zeroed", "attend_by_hand", {"-math.inf": "0.0"}, {"-math.inf": "-1e-9"}, step=WEIGHTS,
     symptom="The loss is a little worse: early tokens pass on less than late ones.",
     says="Hidden scores are filled with 0, whose exp is 1, and their weights are set to 0 after the softmax: your rows "
@@ -586,6 +615,16 @@ bug("kv_tiled", "attend_by_hand", repeated("repeat(1, q.shape[1] // part.shape[1
     step=SCALED, symptom=SILENT,
     says="The keys and values are tiled, 0 1 2 0 1 2, where each should serve neighbours, 0 0 1 1 2 2: "
     "query heads 0 and 1 share key-value head 0. `(kv group)`, or repeat_interleave.")
+NEIGHBOURS, DEALT = "repeat_interleave({}, dim=1)", "repeat(1, {}, 1, 1)"
+GROUP = "q.shape[1] // v.shape[1]"
+for name, here, other, of_k, of_v in (
+    ("only_keys_shared", "keys", "values", NEIGHBOURS, DEALT),
+    ("only_values_shared", "values", "keys", DEALT, NEIGHBOURS),
+):
+    made = f"k, v = k.{of_k.format(GROUP)}, v.{of_v.format(GROUP)}"
+    bug(name, "attend_by_hand", {GROUPED: f"    {made}\n{GROUPED}"}, step=(SCALED, MIXED), symptom=SILENT,
+        says=f"Neighbours share the {here}, and the {other} are still dealt out in turn, 0 1 2 0 1 2: a query weighs "
+        "with one head and hears another. Both need the same order, 0 0 1 1 2 2.")
 LONGER = "repeat_interleave(q.shape[1] // part.shape[1], dim=2)"
 bug("repeats_time", "attend_by_hand",
     {GROUPED: repeated(LONGER)[GROUPED].replace(GROUPED, f"    q @ k.mT\n{GROUPED}")},
@@ -597,7 +636,8 @@ bug("mask_ignored", "attend_by_hand", {"if mask is None:": "if True:"}, by_kerne
     step=(MASK, MIXED), symptom="None in training. Padding and other masks have no effect.",
     says="The mask that you were given is not used. A given mask replaces causality.")
 bug("mask_and_causality", "attend_by_hand",
-    {f"{OWN_MASK}\n": f"{OWN_MASK}\n    else:\n        mask = mask & {OWN_MASK}\n"}, step=MASK,
+    {f"{OWN_MASK}\n": f"{OWN_MASK}\n    else:\n        mask = mask & {OWN_MASK}\n"},
+    by_kernel("mask, is_causal=True"), by_kernel("mask, is_causal=q.shape[2] == k.shape[2]"), step=(MASK, MIXED),
     symptom="None with causal masks. A mask that lets tokens look ahead, as within a prompt, has no effect.",
     says="A given mask is combined with causality. It should replace it: whoever gives a mask says all of it.")
 bug("given_mask_inverted", "attend_by_hand", {f"{OWN_MASK}\n": f"{OWN_MASK}\n    else:\n        mask = ~mask\n"},
@@ -606,6 +646,11 @@ bug("given_mask_inverted", "attend_by_hand", {f"{OWN_MASK}\n": f"{OWN_MASK}\n   
 bug("is_causal_always", "attend_by_hand", by_kernel("mask, is_causal=mask is None"),
     step=MIXED, symptom="None in training. With a cache every new token sees the first keys only, or the future.",
     says="PyTorch's is_causal counts queries from key 0. Where there are more keys than queries, give a mask.")
+
+bug("fewer_see_all", "attend_by_hand", by_kernel("mask, is_causal=mask is None and q.shape[2] == k.shape[2]"),
+    step=MIXED, symptom="None in training. Where several tokens are added to a cache at once, they see each other.",
+    says="With fewer queries than keys and no mask, yours hides nothing. One query alone sees every key; of several "
+    "each sees the keys up to its own place: give the causal mask.")
 
 # In the module.
 ROPE = "config.head_dim, config.rope_theta, config.rope_scaling)"
@@ -673,6 +718,10 @@ bug("merged_without_swap", "LlamaAttention", {MERGE: MERGED},
     step=OUTPUT, symptom="The loss is far too good: token 0 gets a part of what later tokens see.",
     says="The heads are merged without swapping back: output token 0 mixes several tokens. "
     "`batch head seq dim -> batch seq (head dim)`.")
+bug("joined_dim_first", "LlamaAttention", {MERGE: MERGE.replace("(head dim)", "(dim head)")}, step=OUTPUT,
+    symptom=SILENT,
+    says="The heads are joined as (dim head), which shuffles them like cards. They were cut as (head dim), and are "
+    "joined so: one after the other.")
 bug("no_output_projection", "LlamaAttention", {f"self.o_proj({MERGE})": MERGE}, step=OUTPUT, symptom=SILENT,
     says="The output projection is missing: I set o_proj to zeros and nothing changed. "
     "The merged heads go through o_proj.")
@@ -701,10 +750,13 @@ BARE = {
     "no_scale": [{" / math.sqrt(self.dim)": ""}],
     "divided_by_dim": [{"math.sqrt(self.dim)": "self.dim"}],
     "divided_by_root_of_width": [{"math.sqrt(self.dim)": "math.sqrt(x.shape[-1])"}],
+    "divided_by_eight": [{"math.sqrt(self.dim)": "math.sqrt(64)"}],
     "times_root": [{"/ math.sqrt(self.dim)": "* math.sqrt(self.dim)"}],
     "mask_absent": [{BARE_FILL: ""}],
     "mask_transposed": [{BARE_MASK: f"{BARE_MASK}.mT"}],
     "mask_inverted": [{BARE_MASK: KEEP}],
+    "zero_times_infinity": [{BARE_FILL: f"        scores = scores + ~{KEEP} * -math.inf\n"},
+                            {BARE_FILL: f"        scores = scores * {KEEP} + ~{KEEP} * -math.inf\n"}],
     "mask_one_late": [{BARE_MASK: f"{BARE_MASK}.triu(2)"}],
     "diagonal_masked": [{BARE_MASK: f"~{KEEP}.tril(-1)"}],
     "filled_with_zero": [{"-math.inf": "0.0"}, {BARE_FILL: f"        scores = scores * {KEEP}\n"}],
@@ -717,7 +769,10 @@ BARE = {
     "never_turned": [{f"        {BARE_TURN}\n": ""}],
     "heads_by_reshape": [{BARE_CUT: "each.reshape(len(x), -1, x.shape[1], self.dim)"}],
     "dim_before_head": [{"batch seq (head dim) -> batch head": "batch seq (dim head) -> batch head",
-                         "batch seq (head dim)\")": "batch seq (dim head)\")"}],
+                         "batch seq (head dim)\")": "batch seq (dim head)\")"},
+                        {"batch seq (head dim) -> batch head": "batch seq (dim head) -> batch head"}],
+    "joined_dim_first": [{"batch seq (head dim)\")": "batch seq (dim head)\")"}],
+    "head_axis": [{"batch seq (head dim) -> batch head seq dim": "batch seq (head dim) -> batch seq head dim"}],
     "merged_without_swap": [{BARE_MERGE: "told.reshape(len(x), x.shape[1], -1)"}],
     "no_output_projection": [{f"self.o_proj({BARE_MERGE})": BARE_MERGE}],
     "values_from_keys": [{BARE_MADE: BARE_MADE.replace("v_proj", "k_proj")}],
@@ -734,6 +789,9 @@ for name, spellings in BARE.items():
 # ----------------------------------------------------------------------------------------------------- the exercises
 
 SQUARE = "given_mask", "fewer_queries", "elsewhere"  # what a causal attend(q, k, v) is not
+
+
+HALF = "bfloat16", "bfloat16_sums"  # nothing in a bug to be found is about precision
 
 
 def adapt_ungrouped(function):
@@ -773,15 +831,47 @@ def window_of(attend):
     return int(v.grad.any(dim=-1).sum())"""
 
 
+def _window_slips(sinks):
+    """What a mask by (query, key, window) may be in place of the right one, and what is said of it."""
+    causal, first = (lambda q, k: k <= q), (lambda k: k < sinks)
+    return {
+        "a window of 1 sees its own place and nothing else: yours sees one more": (
+            lambda q, k, w: causal(q, k) & ((k >= q - w) | first(k))),
+        "it sees the future: a key later than the query is hidden, however near": (
+            lambda q, k, w: (k > q - w) | first(k)),
+        "it sees as far ahead as back: the future is hidden, so the distance has a sign": (
+            lambda q, k, w: ((q - k).abs() < w) | first(k)),
+        "True and False have changed places: True means that a query may look": (
+            lambda q, k, w: ~(causal(q, k) & ((k > q - w) | first(k)))),
+        "it is the causal mask: nothing is hidden for being too far back": lambda q, k, w: causal(q, k) & (k <= q),
+        "the queries are the last of the keys: query i stands at keys − queries + i": (
+            lambda q, k, w: causal(q - q[0], k) & ((k > q - q[0] - w) | first(k))),
+        **({"the first tokens are seen at any distance: yours hides them": lambda q, k, w: causal(q, k) & (k > q - w),
+            "the first query sees a token after it: the first ones, too, must not be later than the query": (
+                lambda q, k, w: (causal(q, k) & (k > q - w)) | first(k))} if sinks else {}),
+    }  # fmt: skip
+
+
 def judge_window(answer, sinks: int = 0) -> str:
     """The sentence on the mask of a window, through which the first tokens of the text, so many, are seen as well."""
-    faults, besides = [], f" that sees the first {sinks}" * bool(sinks)
-    for queries, keys, window in ((7, 7, 3), (2, 5, 2), (5, 5, 1), (3, 3, 9)):
+    sizes = (7, 7, 3), (2, 5, 2), (5, 5, 1), (3, 3, 9), (3, 9, 2)
+    besides = f" that sees the first {sinks}" * bool(sinks)
+    found, wanted, slips, faults = [], [], {told: [] for told in _window_slips(sinks)}, []
+    for queries, keys, window in sizes:
         query, key = torch.arange(keys - queries, keys)[:, None], torch.arange(keys)
+        found.append(answer(queries, keys, window))
+        wanted.append((key <= query) & ((key > query - window) | (key < sinks)))
+        for told, slip in _window_slips(sinks).items():
+            slips[told].append(slip(query, key, window))
         name = f"your window_mask({queries}, {keys}, {window}){besides}"
-        wanted = (key <= query) & ((key > query - window) | (key < sinks))
-        faults.append(same_tensor(name, answer(queries, keys, window), wanted))
-    return first_fault(*faults)
+        faults.append(same_tensor(name, found[-1], wanted[-1]))
+    told = "" if not any(faults) else next((told for told, made in slips.items() if _all_equal(found, made)), "")
+    return told or first_fault(*faults)
+
+
+def _all_equal(found, made):
+    return all(isinstance(one, torch.Tensor) and one.dtype == torch.bool and torch.equal(one, other)
+               for one, other in zip(found, made))  # fmt: skip
 
 
 def seeded_window(seed: int) -> dict:
@@ -824,25 +914,81 @@ def judge_window_probe(answer) -> str:
     def windowed(width, by):
         return lambda q, k, v: by(q, k, v, causal_mask(len(q[0, 0]), len(k[0, 0])).triu(1 - width))
 
-    for width in range(1, 9):
-        for by in (attend_by_hand, attend):
-            found = answer(windowed(width, by))
-            if found != width:
-                return f"for a window of {width}, window_of should find {width}, it found {found!r:.40}"
+    for by in (attend_by_hand, attend):
+        found = [answer(windowed(width, by)) for width in range(1, 9)]
+        wrong = [width for width in range(1, 9) if found[width - 1] != width]
+        if not wrong:
+            continue
+        width, got = wrong[0], found[wrong[0] - 1]
+        told = f"for a window of {width}, window_of should find {width}, it found {got!r:.40}"
+        numbers = all(isinstance(each, int | float) for each in found)
+        if numbers and all(each == width - 1 for width, each in enumerate(found, 1)):
+            return f"{told}: one less each time; the edited token's own answer counts, too"
+        if numbers and all(each == width + 1 for width, each in enumerate(found, 1)):
+            return f"{told}: one more each time; count the answers that move"
+        if numbers and width > 1 and all(each == width - 1 for each in found[width - 1 :]):
+            return f"{told}, and never more: fewer than {width} answers stand at or after the token that you edit"
+        return told
     return ""
 
 
+SOFT_SLIPS = {  # what is said of it, and the cap written before the division, before the mask or after it
+    "the future leaks: −inf went through the cap, which made it −cap, a score like any other. Cap before the mask": (
+        "",
+        "",
+        "CAP * (scores / CAP).tanh()",
+    ),
+    "the cap comes before the division by √dim; it belongs after it": ("CAP * (scores / CAP).tanh()", "", ""),
+    "the scores have no cap at all": ("", "", ""),
+    "the tanh is given s and not s / cap: small scores must stay nearly as they are": ("", "CAP * scores.tanh()", ""),
+    "the tanh of s / cap is not yet multiplied by cap: it never leaves −1 … 1": ("", "(scores / CAP).tanh()", ""),
+    "the scores are cut off at cap, with a corner; tanh bends them": ("", "scores.clamp(-CAP, CAP)", ""),
+}
+
+
+def _softly(cap, early="", inside="", late=""):
+    """attend_by_hand with lines about the scores: before they are divided, before they are masked, and after it."""
+    scale = " / math.sqrt(q.shape[-1])\n"
+    before, between, after = (each.replace("CAP", f"{cap}") for each in (early, inside, late))
+    edits = {scale: (f"\n    scores = {before}" if before else "") + "\n    scores = scores" + scale
+             + (f"    scores = {between}\n" if between else "")}  # fmt: skip
+    if after:
+        edits |= {FILL: f"{FILL}    scores = {after}\n", ZEROED: ""}
+    return component.version("attend", ("attend_by_hand", edits))
+
+
 def judge_softcap(answer) -> str:
-    faults, scale = [], " / math.sqrt(q.shape[-1])\n"
+    faults, found, given = [], [], []
+    right = ("", "CAP * (scores / CAP).tanh()", "")
     for cap, heads, kv in ((2.0, 6, 3), (50.0, 2, 2)):
         q, k, v = _qkv(60, heads, kv, query=6, dim=4)
-        capped = {scale: f"{scale}    scores = {cap} * (scores / {cap}).tanh()\n"}
         mine = answer(3 * q, k, v, cap)
         if isinstance(mine, torch.Tensor) and mine.isnan().any():
             return "some outputs are not numbers: was −inf put through the cap, or a whole row forbidden?"
         name = f"your attend_softly with cap {cap:g}, {heads} heads on {kv},"
-        faults.append(same_tensor(name, mine, component.version("attend", ("attend_by_hand", capped))(3 * q, k, v)))
+        faults.append(same_tensor(name, mine, _softly(cap, *right)(3 * q, k, v)))
+        found.append(mine)
+        given.append((cap, 3 * q, k, v))
+    if not any(faults) or not all(isinstance(mine, torch.Tensor) for mine in found):
+        return first_fault(*faults)
+
+    def are(made):
+        return not any(same_tensor("", one, other) for one, other in zip(found, made))
+
+    for told, slip in SOFT_SLIPS.items():
+        if are([_softly(cap, *slip)(q, k, v) for cap, q, k, v in given]):
+            return told
+    if are([_softly(cap, *right)(q, *(_dealt(each, q) for each in (k, v))) for cap, q, k, v in given]):
+        return component.bugs["attention.kv_tiled"].says.rstrip(".")
+    if are([_softly(cap, *right)(q, k, v, torch.ones(6, 6).bool()) for cap, q, k, v in given]):
+        return "the future leaks: there is no causal mask"
+    if are([_softly(cap, *right)(q * math.sqrt(q.shape[-1]), k, v) for cap, q, k, v in given]):
+        return "the scores are not divided by √dim before the cap"
     return first_fault(*faults)
+
+
+def _dealt(x, q):
+    return x.repeat(1, q.shape[1] // x.shape[1], 1, 1)
 
 
 # fmt: off
@@ -951,6 +1097,9 @@ component.exercises = (
                         "that leaves out a key: “tail” may hear itself as well, which makes five"
                     ),
                     math.exp(2 / math.sqrt(2)): "that is its power of e alone; divide it by the sum of all five",
+                    math.sqrt(2): "that is its score; the weights are the softmax of all five",
+                    2: "that is its dot product; divide by √2, then take the softmax of all five",
+                    0.266: "that is the row of “its”; here “tail” asks",
                 },
             )
         },
@@ -961,8 +1110,8 @@ weight_of_its = powers[3] / sum(powers)""",
     Exercise(
         name="moved_words", kind="predict",
         title="Edit a word in the middle",
-        text="In *The dog chased its tail* the key and value of “chased” are exchanged. The attention is causal. Which "
-        "words' answers move?",
+        text="In *The dog chased its tail* “chased” gets another key and value. The attention is causal. Which words' "
+        "answers move?",
         task="Type the set of words whose answers move when “chased” is edited.",
         difficulty=1, importance=5, minutes=3,
         hints=(
@@ -986,7 +1135,7 @@ weight_of_its = powers[3] / sum(powers)""",
             "What is kept of a token, in every layer?",
             "*I am off by two*: both keys and values are kept, and 16 bits are two bytes. *I am off by eight*: queries "
             "are not kept, so only the key-value heads count.",
-            "2 (keys, values) × 8 × 128 numbers × 80 layers × 2 bytes.",
+            "keys and values × the heads that are kept × the numbers of each × the layers × the bytes of a number.",
         ),
         starter="bytes_a_token = ...  # bytes",
         answers={
@@ -996,7 +1145,11 @@ weight_of_its = powers[3] / sum(powers)""",
                 {
                     2 * 64 * 128 * 80 * 2: "only the 8 key-value heads are kept; and 8 bits are a byte",
                     8 * 128 * 80 * 2: "twice that: keys and values are both kept, and 16 bits are two bytes",
+                    8 * 128 * 80: "keys and values are both kept, and a number of 16 bits takes two bytes",
+                    64 * 128 * 80 * 2: "only the 8 key-value heads are kept, and of each both keys and values",
+                    2 * 8 * 128 * 80 * 4: "16 bits are two bytes, not four",
                     2 * 8 * 128 * 2: "that is one layer; there are 80",
+                    320: "bytes, not KiB: 1,024 times as many",
                 },
             )
         },
@@ -1013,7 +1166,7 @@ weight_of_its = powers[3] / sum(powers)""",
         hints=(
             "What is exp(0)?",
             "*My probe says False of the broken one*: edit both the key and the value of the last token, and compare "
-            "all answers before it, not the last one.",
+            "all answers before it. *It says True of the right one*: the last answer may move, so leave it out.",
             "Only exp(−∞) is 0. For the probe: the same q, k, v twice, the last key and value changed the second time; "
             "any earlier answer that moved is a leak.",
         ),
@@ -1030,7 +1183,8 @@ def leaks(attend) -> bool:
     raise NotImplementedError("Say whether attend(q, k, v) lets a later token change an earlier answer.")''',
         answers={
             "mended_attend": component.like(
-                "mended_attend", "attend", (*SQUARE, "grouped", "multi_query"), adapt_ungrouped
+                "mended_attend", "attend", (*SQUARE, *HALF, "nothing_to_see", "grouped", "multi_query"),
+                adapt_ungrouped,
             ),
             "leaks": component.probe(
                 "attend",
@@ -1074,7 +1228,7 @@ def leaks(attend) -> bool:
     group = q.shape[1] // k.shape[1]
     k, v = (repeat(each, "batch kv key dim -> batch (group kv) key dim", group=group) for each in (k, v))
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)''',
-        answers={"mended_sharing": component.like("mended_sharing", "attend", SQUARE)},
+        answers={"mended_sharing": component.like("mended_sharing", "attend", (*SQUARE, *HALF, "nothing_to_see"))},
         solution='''def mended_sharing(q, k, v):
     group = q.shape[1] // k.shape[1]
     k, v = (repeat(each, "batch kv key dim -> batch (kv group) key dim", group=group) for each in (k, v))

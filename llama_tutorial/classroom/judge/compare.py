@@ -79,6 +79,8 @@ def relation(found: Tensor, wanted: Tensor, axes: list[str], tolerance: float, s
     mine = _laid_out(found, wanted)
     if mine is None:
         return f"Your value there has the shape {tuple(found.shape)}, the step {tuple(wanted.shape)}.", None
+    if close(mine, wanted.to(mine.dtype), tolerance):
+        return "The numbers are the step's, and your axes stand in another order.", (wanted.double(), mine.double())
     told = differs(mine, wanted.to(mine.dtype), axes, tolerance, sizes)
     if axes and axes[-1] == "key" and mine.isfinite().all():
         sums = mine.double().sum(-1)
