@@ -8,10 +8,10 @@ From raw text to a model that writes: windows of text, a loss, a step downhill, 
 __all__ = [
     "SHIPPED_SHAPE", "SHIPPED_VOCAB", "SHIPPED_RECIPE", "equal_shares", "token_ids", "bits_per_byte",
     "exam_windows", "Recipe", "draw_windows", "window", "check_sources", "orthogonalize", "Muon",
-    "make_optimizers", "step_size", "lent_dropout", "Trainer", "atomic_write", "weights_once", "fingerprint",
-    "save_checkpoint", "kept_run", "load_checkpoint", "run_to_end", "steps_within", "write_directory", "Text",
-    "reference_text", "text_of_files", "train_directory", "place_of_a_run", "check_place", "check_agreement",
-    "finish",
+    "make_optimizers", "step_size", "lent_dropout", "Trainer", "run_to_end", "atomic_write", "weights_once",
+    "fingerprint", "save_checkpoint", "kept_run", "load_checkpoint", "steps_within", "write_directory",
+    "Text", "reference_text", "text_of_files", "train_directory", "place_of_a_run", "check_place",
+    "check_agreement", "finish",
 ]
 
 import hashlib
@@ -257,6 +257,35 @@ class Trainer:
         return loss.item()
 
 
+def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: int = 100, watch=None, progress=None):
+    """Take all steps that are left, with a checkpoint every so many; returns the trainer.
+
+    `watch(trainer)` is called at the start and after every step. `progress` is the stream (`sys.stdout` in a
+    notebook) for a bar with tokens per second and the time that is left; None draws none. Ctrl-C is heard at the end
+    of a step, which is then in the checkpoint; a second Ctrl-C is heard at once.
+    """
+    from tqdm import tqdm
+
+    last, tokens = trainer.recipe.steps, trainer.recipe.batch * trainer.recipe.context
+    watch = watch or (lambda trainer: None)
+    total, done = last * tokens, trainer.step * tokens
+    bar = tqdm(total=total, initial=done, unit=" tokens", unit_scale=True, file=progress, disable=progress is None)
+    watch(trainer)
+    with bar:
+        while trainer.step < last:  # a second time only where something else than KeyboardInterrupt came of a signal
+            with signals_wait() as stopped:
+                while trainer.step < last and not stopped:
+                    loss = trainer.advance()
+                    bar.set_description(f"step {trainer.step:,} of {last:,}, loss {loss:.2f}", refresh=False)
+                    bar.update(tokens)
+                    if checkpoint and (trainer.step % every == 0 or trainer.step == last):
+                        save_checkpoint(trainer, checkpoint)
+                    watch(trainer)
+                if checkpoint and stopped:
+                    save_checkpoint(trainer, checkpoint)
+    return trainer
+
+
 def atomic_write(path: Path, write):
     """Write a file so that a kill at any moment leaves the old one or the new one: write(temporary), then swap.
 
@@ -344,35 +373,6 @@ def load_checkpoint(path: str | Path, sources: Sequence[Int[Tensor, " tokens"]])
                 state.setdefault(int(weight), {})[part] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     trainer.losses, trainer.asked = run["losses"], run["asked"]
-    return trainer
-
-
-def run_to_end(trainer: Trainer, checkpoint: str | Path | None = None, every: int = 100, watch=None, progress=None):
-    """Take all steps that are left, with a checkpoint every so many; returns the trainer.
-
-    `watch(trainer)` is called at the start and after every step. `progress` is the stream (`sys.stdout` in a
-    notebook) for a bar with tokens per second and the time that is left; None draws none. Ctrl-C is heard at the end
-    of a step, which is then in the checkpoint; a second Ctrl-C is heard at once.
-    """
-    from tqdm import tqdm
-
-    last, tokens = trainer.recipe.steps, trainer.recipe.batch * trainer.recipe.context
-    watch = watch or (lambda trainer: None)
-    total, done = last * tokens, trainer.step * tokens
-    bar = tqdm(total=total, initial=done, unit=" tokens", unit_scale=True, file=progress, disable=progress is None)
-    watch(trainer)
-    with bar:
-        while trainer.step < last:  # a second time only where something else than KeyboardInterrupt came of a signal
-            with signals_wait() as stopped:
-                while trainer.step < last and not stopped:
-                    loss = trainer.advance()
-                    bar.set_description(f"step {trainer.step:,} of {last:,}, loss {loss:.2f}", refresh=False)
-                    bar.update(tokens)
-                    if checkpoint and (trainer.step % every == 0 or trainer.step == last):
-                        save_checkpoint(trainer, checkpoint)
-                    watch(trainer)
-                if checkpoint and stopped:
-                    save_checkpoint(trainer, checkpoint)
     return trainer
 
 

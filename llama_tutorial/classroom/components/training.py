@@ -418,9 +418,9 @@ def judge_loop(answer) -> str:
     old = trained(lambda *given: loop(*given, clear="once"), PAGES)[0]
     first = trained(loop, PAGES[:1])[0]
     if like(mine, right):
-        fits = isinstance(told, list) and len(told) == 4 and all(map(math.isclose, map(float, told), losses))
-        return said(fits or all(abs(a - b) < 1e-4 for a, b in zip(map(float, told or []), losses)) and told,
-                    f"the weights are right; returned should be the loss of each page, got {told!r:.60}")  # fmt: skip
+        fits = isinstance(told, list) and len(told) == len(losses)
+        fits = fits and all(abs(float(each) - loss) < 1e-4 for each, loss in zip(told, losses))
+        return said(fits, f"the weights are right; returned should be the loss of each page, got {told!r:.60}")
     return first_fault(
         said(not like(mine, still), "no weight moves: the gradients are cleared between `backward` and `step`"),
         said(not like(mine, old), "each step still goes along the sum of all gradients so far: clearing them once, "
@@ -542,8 +542,8 @@ component.exercises = (
             "Which token has nothing before it, in the whole text? Does a window's last token have a target?",
             "*I get 896*: that is seven full windows; what remains is a window too. *I get 993*: the first token of a "
             "later window is the target of the token before it, in the window before.",
-            "Every token but those that nothing stands before. Windows change from how far the model sees, not how "
-            "much it guesses.",
+            "Every token but those that nothing stands before. Windows decide how far back the model sees, not how "
+            "many guesses it makes.",
         ),
         starter="exam_targets = ...  # how many",
         answers={"exam_targets": typed_number(1000, 1e-6, TARGETS_OF)},
@@ -619,9 +619,9 @@ component.exercises = (
         minutes=12,
         hints=(
             "What does `backward` do with a gradient that is there already?",
-            "*My probe says False of every loop*: look at what moves, not at the loss. *It says True of one that "
-            "clears after the step*: it finds `grad` None or 0 there, and is right; compare how far weights move. "
-            "*No weight moves any more*: the gradients were cleared between `backward` and `step`.",
+            "*My probe says False of every loop*: look at what moves, not at the loss. *It says True of a loop that "
+            "clears before `backward`*: a `grad` that is there at the end proves nothing; compare how far the weights "
+            "move. *No weight moves any more*: the gradients were cleared between `backward` and `step`.",
             "With plain `torch.optim.SGD` and a rate so small that the gradient hardly changes: the same page once, "
             "and the same page twice, each with a new model. How many times as far do the weights move, if old "
             "gradients stay, and if not?",
