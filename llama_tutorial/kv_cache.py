@@ -5,13 +5,36 @@ Choose a token, feed it back, and never compute the same key twice.
 
 # Exported from notebooks/11_generation.ipynb; edit the lesson, not this file.
 
-__all__ = ["KVCache", "written", "of_another_mode", "make_cache"]
+__all__ = ["of_another_mode", "written", "KVCache", "make_cache"]
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .doors import check_number, check_update
+
+
+def of_another_mode(store: Tensor) -> bool:
+    """Whether a tensor was made in inference mode and this is not it, or the other way round."""
+    return not torch.compiler.is_compiling() and store.is_inference() != torch.is_inference_mode_enabled()
+
+
+def written(store: Tensor | None, start: int, new: Tensor, room: int | None) -> Tensor:
+    """Return a store with the new tokens behind the first `start`: the given one where it has room, or a larger copy.
+
+    Where gradients flow, old and new are joined in another tensor, because backward still needs the old one. A store
+    that was made in inference mode is copied once that has ended, because then it cannot be written to.
+    """
+    end = start + new.shape[2]
+    if torch.is_grad_enabled() and (new.requires_grad or (store is not None and store.requires_grad)):
+        return new if store is None else torch.cat([store[:, :, :start], new], dim=2)
+    if store is None or end > store.shape[2] or of_another_mode(store):
+        larger = new.new_empty((*new.shape[:2], room or 2 * end, new.shape[3]))
+        if store is not None:
+            larger[:, :, :start] = store[:, :, :start]
+        store = larger
+    store[:, :, start:end] = new
+    return store
 
 
 class KVCache:
@@ -40,29 +63,6 @@ class KVCache:
         start, self.length = self.length, self.length + k.shape[2]
         self.k, self.v = written(self.k, start, k, self.max_length), written(self.v, start, v, self.max_length)
         return self.k[:, :, : self.length], self.v[:, :, : self.length]
-
-
-def written(store: Tensor | None, start: int, new: Tensor, room: int | None) -> Tensor:
-    """Return a store with the new tokens behind the first `start`: the given one where it has room, or a larger copy.
-
-    Where gradients flow, old and new are joined in another tensor, because backward still needs the old one. A store
-    that was made in inference mode is copied once that has ended, because then it cannot be written to.
-    """
-    end = start + new.shape[2]
-    if torch.is_grad_enabled() and (new.requires_grad or (store is not None and store.requires_grad)):
-        return new if store is None else torch.cat([store[:, :, :start], new], dim=2)
-    if store is None or end > store.shape[2] or of_another_mode(store):
-        larger = new.new_empty((*new.shape[:2], room or 2 * end, new.shape[3]))
-        if store is not None:
-            larger[:, :, :start] = store[:, :, :start]
-        store = larger
-    store[:, :, start:end] = new
-    return store
-
-
-def of_another_mode(store: Tensor) -> bool:
-    """Whether a tensor was made in inference mode and this is not it, or the other way round."""
-    return not torch.compiler.is_compiling() and store.is_inference() != torch.is_inference_mode_enabled()
 
 
 def make_cache(layers: int, max_length: int | None = None) -> list[KVCache]:
