@@ -248,7 +248,7 @@ bug("warmup_of_all", "Where all is warm-up, a ZeroDivisionError.", {"max(1, reci
 bug("cut_off", QUIET, {SHARE: "max(1, int(recipe.warmup * recipe.steps))"},
     says="The warm-up is cut off to whole steps; it is rounded.")
 bug("multiplied", "The full size is never reached.", {LEAST: "return max(0.0, min(1.0, rise) * fall)"},
-    {LEAST: "return max(0.0, min(1.0, rise) * min(1.0, fall))"}, {LEAST: "return max(0.0, rise * fall)"},
+    {LEAST: "return max(0.0, rise * fall)"},
     says="Rise and fall are multiplied. Of the two lines the lower one counts.")
 bug("higher_one", "The steps are largest where they should be small.",
     {LEAST: "return max(0.0, min(max(rise, fall), 1.0))"}, {LEAST: "return max(rise, fall)"},
