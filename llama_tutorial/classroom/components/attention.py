@@ -738,6 +738,20 @@ bug("mask_checked_too_late", "LlamaAttention",
     says="The mask is checked after the cache has taken the new keys, which are then counted twice. "
     "check_mask comes before cache.update.")
 
+TRIMMED = ("            mask = mask if mask is None else mask[..., -k.shape[2] :]"
+           "  # a cache may have let go of the first keys\n")
+bug("counts_on_from_zero", "LlamaAttention",
+    {"places(x, cache)": "places(x, None)"},
+    {ROTATION: "self.rotary_emb.angles(torch.arange(x.shape[1]))"}, step=TURNED_Q,
+    symptom="None in training. With a cache every new token is turned as if it stood first.",
+    says="With a cache your positions begin at 0 again. The new tokens stand after those that it "
+    "holds: places(x, cache).")
+bug("cache_not_read", "LlamaAttention", {"k, v = cache.update(k, v)": "cache.update(k, v)"},
+    {"k, v = cache.update(k, v)": "cache.update(k, v)", TRIMMED: ""}, step=MIXED,
+    symptom="None in training. With a cache a new token hears itself alone.",
+    says="The cache is given the new keys and values, and its answer is thrown away: k and v are to be "
+    "all so far.")
+
 # In the bare module.
 BARE_MASK = "~causal_mask(x.shape[1], x.shape[1])"
 BARE_FILL = f"        scores = scores.masked_fill({BARE_MASK}, -math.inf)\n"
