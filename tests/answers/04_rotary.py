@@ -50,6 +50,29 @@ class OfTheBatch(BareRotary):
         return rotate(x, (angles.cos(), angles.sin()))
 
 
+class OfAxisOne(BareRotary):
+    def forward(self, x):
+        angles = torch.outer(torch.arange(x.shape[1]).float(), self.speeds)
+        up, right = x.chunk(2, dim=-1)  # as their own rotate has it, which checks nothing
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([up * cos - right * sin, right * cos + up * sin], dim=-1)
+
+
+def exactly(turn):
+    x, angles = torch.randn(7, 8), torch.arange(7.0)[:, None] * torch.rand(4)
+    return torch.equal(turn(x, (angles.cos(), angles.sin())).norm(dim=-1), x.norm(dim=-1))
+
+
+def of_each(turn):
+    x, angles = torch.randn(7, 8), torch.arange(7.0)[:, None] * torch.rand(4)
+    return (turn(x, (angles.cos(), angles.sin())).norm(dim=-1) - x.norm(dim=-1)).abs() < 1e-4
+
+
+def one_axis_of_one(x, rotation):
+    (cos, sin), (up, right) = (part[..., None, :, :] for part in rotation), x.chunk(2, dim=-1)
+    return torch.cat([up * cos - right * sin, right * cos + up * sin], dim=-1)
+
+
 class OfTheExample(BareRotary):
     def __init__(self, dim, theta=10000.0):
         super().__init__(dim, theta)
@@ -62,6 +85,13 @@ WRONG = [
     ("halves_turned", lambda x: x.roll(x.shape[-1] // 2, -1), "a mirror, not a turn"),
     ("halves_turned", of_tokens, "along the first axis"),
     ("BareRotary", OfTheBatch, "first axis, which is the batch"),
+    ("BareRotary", OfAxisOne, "count from the end"),
+    ("rotate", one_axis_of_one, "even where x has no heads"),
+    ("rotate", lambda x, rotation: rotate(x, (rotation[0].cos(), rotation[1].sin())), "once more"),
+    ("keeps_lengths", exactly, "floats are rounded"),
+    ("keeps_lengths", of_each, "7 answers, and one is asked"),
+    ("mended_scores", lambda q, k, rotation: rotate(q, rotation) @ rotate(q, rotation).mT, "about queries"),
+    ("knows_distance_only", lambda scores: True, "as they were handed out"),
     ("BareRotary", OfTheExample, "of the lesson's example"),
     ("slowest_turn", 500000, "a turn is 2π"),
     ("hands_round", 34.97, "whole numbers"),

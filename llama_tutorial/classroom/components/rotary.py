@@ -615,6 +615,14 @@ bug("no_axis_for_heads", "rotate", {'"1 " * (x.ndim - rotation[0].ndim)': '""'},
     step=FIRST, symptom="An error as soon as x has heads, or its rows have angles of their own.",
     says="cos and sin do not line up with x: they lack its heads. Give them an axis of 1 for each axis that x has "
     "between batch and seq, just before seq, and none where x has none.")
+bug("axis_for_heads_always", "rotate", {'"1 " * (x.ndim - rotation[0].ndim)': '"1 "'}, step=FIRST,
+    symptom="None in a model, where x has heads. Without them the result has an axis too many.",
+    says="Your axis of 1 is there even where x has no heads, and the result gets an axis too many. As many are needed "
+    "as x has axes more than cos: x.ndim − cos.ndim.")
+bug("cosine_of_the_cosine", "rotate",
+    {"check_rotation(rotation, x)": "rotation = rotation[0].cos(), rotation[1].sin()\n    check_rotation(rotation, x)"},
+    step=FIRST, symptom=WORSE,
+    says="You take cosine and sine once more: the rotation that comes in is the pair (cos, sin) already, no angles.")
 bug("reads_halves_writes_neighbours", "rotate", {WRITTEN: "two ... pair -> ... (pair two)"}, step=TURNED,
     symptom=UNSEEN,
     says="You read halves and write them back as neighbours (2i, 2i + 1): the numbers change places even at "
@@ -776,7 +784,6 @@ bug("width_hard_coded", "BareRotary", {"i / dim)": "i / 64)"}, {"range(dim // 2)
     symptom="None with heads 64 wide; others turn at wrong speeds, or fail.",
     says="32 or 64 of the lesson's example still stands in yours. There are dim/2 speeds, and dim is in the exponent.")
 also("doubled_twice", "BareRotary", {"range(dim // 2)": "range(0, dim, 2)"})
-also("speed_for_every_number", "BareRotary", {"range(dim // 2)": "range(dim)"})
 also("exponent_without_dim", "BareRotary", {" / dim)": ")"})
 bug("no_super", "BareRotary", {"super().__init__()": "pass"}, step=BUILT,
     symptom="An AttributeError as soon as the module is called.",
@@ -790,12 +797,24 @@ bug("or_for_none", "LlamaRotaryEmbedding",
     {"if positions is None:\n            positions = torch": "positions = positions or torch"}, step=ANGLES,
     symptom="An error as soon as positions are given.",
     says="`or` asks whether a tensor is true, and several numbers are neither. Ask whether `positions is None`.")
-bug("counts_rows", "BareRotary", {"x.shape[-2]": "len(x)"}, step=ANGLES,
+# The learner's own `rotate` checks nothing, and fails elsewhere than the lesson's: each of these has two spellings.
+UNCHECKED = {"return rotate(x, (angles.cos(), angles.sin()))":
+    "cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)\n        up, right = x.chunk(2, dim=-1)\n        "
+    "return torch.cat([up * cos - right * sin, right * cos + up * sin], dim=-1)"}
+EVERY = {"range(dim // 2)": "range(dim)"}
+also("speed_for_every_number", "BareRotary", EVERY, UNCHECKED | EVERY)
+ROWS, WIDTH, SECOND_AXIS = ({"x.shape[-2]": count} for count in ("len(x)", "x.shape[-1]", "x.shape[1]"))
+bug("counts_rows", "BareRotary", ROWS, UNCHECKED | ROWS, step=ANGLES,
     symptom="An error in every batch whose rows are not as many as its tokens.",
     says="You count along the first axis, which is the batch. Tokens stand on the axis before the last: x.shape[-2].")
-bug("counts_width", "BareRotary", {"x.shape[-2]": "x.shape[-1]"}, step=ANGLES,
+bug("counts_width", "BareRotary", WIDTH, UNCHECKED | WIDTH, step=ANGLES,
     symptom="An error wherever there are not as many tokens as numbers in a vector.",
     says="You count along the last axis, the numbers of one vector. Tokens stand on the axis before it: x.shape[-2].")
+also("counts_width", "turn_hands", {"len(x)": "x.shape[-1]"})
+bug("counts_second_axis", "BareRotary", SECOND_AXIS, UNCHECKED | SECOND_AXIS, step=ANGLES,
+    symptom="None as long as x is (batch, seq, dim). With heads, an error or angles of other tokens.",
+    says="You count along axis 1, which holds the tokens only where x is (batch, seq, dim). With heads they stand "
+    "further on, and without a batch before: count from the end, x.shape[-2].")
 bug("counts_heads", "LlamaRotaryEmbedding", {"if positions is None:": "if x.ndim == 4:\n            "
      "return rotate(x.transpose(1, 2), self.angles(torch.arange(x.shape[1]))).transpose(1, 2)\n"
      "        if positions is None:"},
@@ -833,9 +852,12 @@ bug("attention_factor_unused", "LlamaRotaryEmbedding", NO_FACTOR,
 
 SLOWEST = ("second", "third", "fourth", "fifth")
 STRETCHING = "interleaved_angles neighbours_with_angles_of_halves lost_minus two_minuses first_half_overwritten".split()
+STRETCHING.append("cosine_of_the_cosine")
 
-
-REFUSED = ("rotary.no_axis_for_heads",)  # these may raise an error, of which no law tells
+REFUSED = (
+    "rotary.no_axis_for_heads",
+    "rotary.axis_for_heads_always",
+)  # these may raise an error, of which no law tells
 
 
 def _turns():
@@ -847,7 +869,14 @@ def _turns():
 
 def _first_mistold(name, answer, told) -> str:
     """Where a probe is wrong about one of what is told: (what it is, the thing itself, the truth)."""
-    return first_fault(*(said(bool(answer(it)) == so, f"{name} should say {so} of {what}") for what, it, so in told))
+    for what, it, so in told:
+        says = answer(it)
+        if isinstance(says, Tensor) and says.numel() != 1:
+            return f"{name} gives {says.numel()} answers, and one is asked: whether it holds for all of them"
+        if bool(says) != so:
+            exactly = ": floats are rounded, so if you compare exactly, allow for a small tolerance"
+            return f"{name} should say {so} of {what}" + exactly * (so and "lesson's" in what)
+    return ""
 
 
 def judge_length_probe(answer) -> str:
@@ -865,6 +894,11 @@ def judge_mended_scores(answer) -> str:
         (q @ turned_k.mT, "now keys turn and queries do not: the score knows where the key stands"),
         (q @ k.mT, "now nothing turns, and a score knows nothing of positions"),
         (turned_k @ turned_q.mT, "queries and keys have changed places: a row of the scores is a query"),
+        (turned_q @ turned_q.mT, "queries are asked about queries: the keys are not in it any more"),
+        (
+            turned_q @ rotate(k, (rotation[0], -rotation[1])).mT,
+            "keys turn the other way round now, and the angle between the two is the sum of their places",
+        ),
     )
     for wrong, told in slips:
         if isinstance(mine, Tensor) and mine.shape == wrong.shape and torch.allclose(mine, wrong, atol=1e-4):
@@ -883,7 +917,7 @@ def judge_distance_probe(answer) -> str:
         return rotate(x, (rotation[0], -rotation[1]))
 
     told = [
-        ("the planted one", scores(rotate, as_it_is), False),
+        ("the scores above, as they were handed out", scores(rotate, as_it_is), False),
         ("scores with turned keys only", scores(as_it_is, rotate), False),
         ("scores with keys that turn the other way", scores(rotate, back), False),
         ("scores where nothing turns, which know no distance but keep the law", scores(as_it_is, as_it_is), True),
@@ -951,6 +985,8 @@ def judge_rotate_part(answer, start: int = 0) -> str:
         mine = answer(x, rotation)
         name = f"rotate_part, {pairs} pairs{where} of {start + dim} numbers,"
         fault = same_tensor(name, mine, torch.cat([first, turned, left], dim=-1))
+        if isinstance(mine, Tensor) and mine.shape == (*x.shape[:-1], x.shape[-1] + pairs):
+            return "only `pair` numbers are cut off to be turned: cos has one for each pair, so twice as many turn"
         told = fault and _slip_in_a_part(mine, x, rotation, start)
         if told:
             return told
@@ -1202,7 +1238,8 @@ component.exercises = (
             "Which i has the slowest hand, and how fast does it turn?",
             "*I get 500,000, or a sixth of what is right*: the slowest hand has i = 63, not 64, and a turn is 2π "
             "radians, not one.",
-            "speed = 500,000 to the power −2·63/128; tokens = 2π / speed.",
+            "the last i and dim give the exponent → the base to that power is the speed, radians a token → how many "
+            "such steps make a whole turn?",
         ),
         starter="slowest_turn = ...  # tokens",
         answers={
@@ -1218,6 +1255,7 @@ component.exercises = (
                     500000 ** (126 / 128) / (2 * math.pi): "you divided by 2π: a turn is 2π radians, and takes longer",
                     500000 ** (-126 / 128): "that is its speed, radians a token; asked is how many tokens make a turn",
                     2 * math.pi * 500000 ** (-126 / 128): "the exponent of the speed is negative; a turn is 2π / speed",
+                    360 * 500000 ** (126 / 128): "speeds are radians a token, so a turn is 2π of them, not 360",
                     2 * math.pi * 10000 ** (126 / 128): "that is the base 10,000; here it is 500,000",
                 },
             )
@@ -1255,7 +1293,7 @@ component.exercises = (
         hints=(
             "How far does each hand turn in 100 tokens? A score of a hand with itself is the cosine of its turn.",
             "*I get 2 · cos 100*: the second hand is slower. With dim = 4 its exponent is 2/4.",
-            "cos(100 · 1) + cos(100 · 10,000^(−2/4)), in radians.",
+            "the speeds of hands 0 and 1 → 100 times each, in radians → the sum of the two cosines.",
         ),
         starter="two_hands_score = ...  # your number",
         answers={
@@ -1270,6 +1308,7 @@ component.exercises = (
                     math.cos(1): "that is the slow hand alone; the fast one scores as well",
                     2 * math.cos(1): "only the second hand is so slow; the first turns one radian a token",
                     math.cos(100) + math.cos(0.01): "the second hand's exponent is 2i/dim with i = 1, which is 2/4",
+                    math.sin(100) + math.sin(1): "those are the sines, how far right; a score takes the cosines",
                     math.cos(1) + math.cos(0.01): "that is one token apart; here it is 100",
                     (math.cos(100) + math.cos(1)) / 2: "that is the mean; a dot product is the sum over both hands",
                 },
@@ -1288,8 +1327,8 @@ component.exercises = (
             "Turn (1, 0) by a quarter on paper, with the function as it stands. Then turn (0, 1).",
             "*My probe says True of the broken one*: at position 0 nothing turns, so it cannot fail there; and for a "
             "vector with one half zero the mistake does not show. Take random vectors at positions from 1 on.",
-            "A turn of (first, second) is (first · cos − second · sin, second · cos + first · sin): the one minus "
-            "stands in the first half. The probe compares the norms along the last axis before and after.",
+            "Set both halves beside those of the lesson's `turn`, sign by sign: how many minus signs has a turn? The "
+            "probe compares the norms along the last axis before and after.",
         ),
         starter='''def mended_rotate(x, rotation):
     """Turn every pair (i, i + dim/2) of x; rotation is (cos, sin), each (seq, dim/2). It has a mistake: mend it."""

@@ -107,7 +107,7 @@ def judge_answer(answer, name: str, seed: int | None = None) -> Report:
         if isinstance(how, Part):
             return verdict(answer, how) if callable(answer) else Report(name, False, f"{name} should be a function.")
         told = told_by(how, answer, name)
-        sentence = told if told.split(" ")[0] in exercise.answers else told[:1].upper() + told[1:]
+        sentence = told if told.split(" ")[0].rstrip(",:") in exercise.answers else told[:1].upper() + told[1:]
         return Report(name, not told, sentence + "." * bool(told and told[-1] not in ".!?"))
 
     report = guarded(judged, name)
