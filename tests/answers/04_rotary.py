@@ -79,7 +79,14 @@ class OfTheExample(BareRotary):
         self.speeds = torch.tensor([theta ** (-2 * i / 64) for i in range(dim // 2)])
 
 
+def of_high(inv_freq, factor, low_freq_factor, high_freq_factor, original_max_position_embeddings):
+    turns = original_max_position_embeddings * inv_freq / (2 * torch.pi)
+    keep = ((turns - low_freq_factor) / high_freq_factor).clamp(0, 1)
+    return keep * inv_freq + (1 - keep) * inv_freq / factor
+
+
 WRONG = [
+    ("slow_the_slow_hands", of_high, "the width of the gap"),
     ("turn_hands", neighbours, "interleaved layout"),
     ("turn_hands", overwritten, "after that was overwritten"),
     ("halves_turned", lambda x: x.roll(x.shape[-1] // 2, -1), "a mirror, not a turn"),

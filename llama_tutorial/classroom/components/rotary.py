@@ -714,7 +714,8 @@ BLEND = "(1 - keep) * inv_freq / factor + keep * inv_freq"
 bug("llama3_ends_swapped", "slow_the_slow_hands", {BLEND: "keep * inv_freq / factor + (1 - keep) * inv_freq"},
     step=SCALED, symptom="Llama 3.1 and later are worse from the second token on.",
     says="The ends are swapped: the fast hands are slowed and the slow ones kept. `keep` is 1 for hands of many turns.")
-bug("llama3_not_clamped", "slow_the_slow_hands", {".clamp(0, 1)": ""}, step=SCALED,
+bug("llama3_not_clamped", "slow_the_slow_hands",
+    {".clamp(0, 1)": ""}, {".clamp(0, 1)": ".clamp(max=1)"}, {".clamp(0, 1)": ".clamp(min=0)"}, step=SCALED,
     symptom="Llama 3.1 and later write nonsense: fast hands whirl many times faster than in training.",
     says="The blend is not cut off at 0 and 1: hands beyond both ends are extrapolated. Use clamp(0, 1).")
 bug("llama3_without_two_pi", "slow_the_slow_hands", {"(2 * math.pi / inv_freq)": "(1 / inv_freq)"},
@@ -734,6 +735,16 @@ bug("llama3_blends_wavelengths", "slow_the_slow_hands", {BLEND: "inv_freq / ((1 
     step=SCALED, symptom=LONG_TEXT,
     says="Between the ends you blend the factor, and so the wavelengths. Blend the speeds: keep of a speed as it was, "
     "the rest of it divided by the factor.")
+also("scaling_multiplied", "slow_the_slow_hands", {"* inv_freq / factor +": "* inv_freq * factor +"})
+bug("llama3_share_of_high", "slow_the_slow_hands", {"/ (high_freq_factor - low_freq_factor)": "/ high_freq_factor"},
+    step=SCALED, symptom=LONG_TEXT,
+    says="The share that is kept does not reach 1 where hands turn high_freq_factor times: divide by the width of the "
+    "gap, high − low.")
+bug("llama3_length_unused", "slow_the_slow_hands",
+    {"original_max_position_embeddings / (2 * math.pi / inv_freq)": "(2 * math.pi / inv_freq)"},
+    step=SCALED, symptom="Llama 3.1 and later are worse from the second token on.",
+    says="You compare the wavelength itself with the factors. Asked is how often a hand turns within the training "
+    "length: length / wavelength.")
 bug("llama3_low_unused", "slow_the_slow_hands",
     {"(turns - low_freq_factor) / (high_freq_factor - low_freq_factor)": "turns / high_freq_factor"},
     step=SCALED, symptom=LONG_TEXT,
@@ -815,6 +826,8 @@ bug("counts_second_axis", "BareRotary", SECOND_AXIS, UNCHECKED | SECOND_AXIS, st
     symptom="None as long as x is (batch, seq, dim). With heads, an error or angles of other tokens.",
     says="You count along axis 1, which holds the tokens only where x is (batch, seq, dim). With heads they stand "
     "further on, and without a batch before: count from the end, x.shape[-2].")
+for name, count in (("counts_rows", "len(x)"), ("counts_width", "x.shape[-1]"), ("counts_second_axis", "x.shape[1]")):
+    also(name, "LlamaRotaryEmbedding", {"arange(x.shape[-2], ": f"arange({count}, "})
 bug("counts_heads", "LlamaRotaryEmbedding", {"if positions is None:": "if x.ndim == 4:\n            "
      "return rotate(x.transpose(1, 2), self.angles(torch.arange(x.shape[1]))).transpose(1, 2)\n"
      "        if positions is None:"},
@@ -1044,10 +1057,10 @@ def judge_stretched_base(answer, place: int = 1) -> str:
     for dim, theta, factor in ((64, 10000.0, 4.0), (128, 500000.0, 8.0), (8 + 2 * place, 100.0, 3.0)):
         base = float(answer(theta, dim, factor))
         for power, told in (
-            (1, "theta · factor would be right if that hand's exponent were 1; it is less"),
+            (1, "`theta · factor` would be right if that hand's exponent were 1; it is less"),
             (-1, "the base must grow: a greater base makes slower hands"),
             ((dim - 2 * place) / dim, "the power of `factor` is upside down: solve for the new base once more"),
-            (dim / (dim - 1), "i counts hands, 0 … dim/2 − 1, and the exponent is 2i/dim"),
+            (dim / (dim - 1), "the i counts hands, 0 … dim/2 − 1, and the exponent is 2i/dim"),
             (dim / (dim - 2), "that slows the slowest hand by the factor; asked is another one")
             if place > 1
             else (0, ""),
