@@ -827,7 +827,8 @@ bug("counts_second_axis", "BareRotary", SECOND_AXIS, UNCHECKED | SECOND_AXIS, st
     says="You count along axis 1, which holds the tokens only where x is (batch, seq, dim). With heads they stand "
     "further on, and without a batch before: count from the end, x.shape[-2].")
 for name, count in (("counts_rows", "len(x)"), ("counts_width", "x.shape[-1]"), ("counts_second_axis", "x.shape[1]")):
-    also(name, "LlamaRotaryEmbedding", {"arange(x.shape[-2], ": f"arange({count}, "})
+    counts = {"arange(x.shape[-2], ": f"arange({count}, "}
+    also(name, "LlamaRotaryEmbedding", counts, counts | {"        check_positions(positions, x)\n": ""})
 bug("counts_heads", "LlamaRotaryEmbedding", {"if positions is None:": "if x.ndim == 4:\n            "
      "return rotate(x.transpose(1, 2), self.angles(torch.arange(x.shape[1]))).transpose(1, 2)\n"
      "        if positions is None:"},
