@@ -20,7 +20,8 @@ from llama_tutorial import classroom, cli
 from llama_tutorial.classroom import course as exercises
 from llama_tutorial.classroom.course import cut, pieces
 from llama_tutorial.classroom.course import notebook as student
-from llama_tutorial.classroom.judge.check import judge_answer
+from llama_tutorial.classroom.judge.check import judge, judge_answer
+from llama_tutorial.classroom.judge.parts import answers, find
 from llama_tutorial.classroom.my_llama import (
     desk,
     folder,
@@ -31,6 +32,7 @@ from llama_tutorial.classroom.my_llama import (
     progress,
 )
 from llama_tutorial.commands import classroom as commands
+from llama_tutorial.lab import find_lessons
 
 LESSONS = tuple(exercises.lessons())
 AFTER_03 = LESSONS[LESSONS.index("03_rms_norm") + 1]
@@ -234,7 +236,7 @@ def test_a_text_is_whole(lesson, exercise):
     else:
         assert exercise.text and (exercise.title or exercise.kind == "implement")
         assert set(exercise.answers) <= set(pieces.defined_in(exercise.starter))
-        assert bool(exercise.solution) == bool(exercise.why) == (exercise.kind != "transfer")
+        assert bool(exercise.solution) == (exercise.kind != "transfer") and (exercise.why or not exercise.solution)
     assert bool(exercise.worked) == (exercise.kind == "transfer")
 
 
@@ -344,7 +346,9 @@ def test_every_transfer_exercise_is_among_those():
 
 @pytest.mark.parametrize("name, answer, told", WRONG)
 def test_a_wrong_answer_is_told_why(name, answer, told):
-    assert told in judge_answer(answer, name).diagnosis
+    part = None if name in answers() else find(answer, name)
+    report = judge_answer(answer, name) if part is None else judge(answer, *part)
+    assert not report.passed and told.lower() in report.diagnosis.lower(), report.diagnosis
 
 
 def test_check_judges_answers_too(capsys):
@@ -1221,8 +1225,9 @@ def test_the_lab_of_a_folder_of_exercises_opens_the_first_that_is_not_done(cours
 
     assert opened(course) == f"{LESSONS[0]}_exercises.ipynb"
     record = progress.record_of(course)
-    record["kept"]["rms_norm"] = {"rms_norm": {}, "LlamaRMSNorm": {}}
     record["passed"] = [name for lesson, each in ALL if lesson <= "03_rms_norm" for name in each.answers]
+    for module, names in package.parts().items():
+        record["kept"][module] = dict.fromkeys(names, {}) if pieces.lesson_of(module) <= "03_rms_norm" else {}
     package.write_record(course / "my_llama", record)
     assert opened(course) == f"{AFTER_03}_exercises.ipynb"
     assert sorted(course.rglob("*")) == before
@@ -1306,8 +1311,8 @@ def test_a_notebook_runs_to_the_first_part_that_is_not_written_and_says_so_in_a_
         printed, (source, error) = run_notebook(tmp_path / f"{lesson}_exercises.ipynb")
         assert "0 of" in "".join(printed.values())
         assert source.startswith("check(") and error.ename == "NotWritten"
-        told, more = error.traceback[0], error.traceback[1:]
-        assert told.startswith(f"· {source[6:-1]}") and told.endswith(" is not written yet.") and more == []
+        told, more, name = error.traceback[0], error.traceback[1:], re.match(r"check\((\w+)", source)[1]
+        assert told.startswith(f"· {name}") and told.endswith(" is not written yet.") and more == []
     path = tmp_path / "03_rms_norm_exercises.ipynb"
     notebook = json.loads(path.read_text())
     notebook["cells"] = [cell for cell in notebook["cells"] if not cell["source"].startswith("check(")]
@@ -1493,3 +1498,28 @@ def test_two_components_of_one_lesson_share_its_notebook(monkeypatch):
     monkeypatch.setattr(classroom, "discovered", lambda: found)
     names = [each.name for each in exercises._lessons.__wrapped__(None)["03_rms_norm"]]
     assert names == [each.name for each in exercises.lessons()["03_rms_norm"]] + [more[0].name]
+
+
+TIMES = re.compile(
+    r"\*\*Time:\*\* (?:(?P<read>\d+) minutes to read(?:, (?P<done>\d+) for the exercises)?|"
+    r"part one, (?P<read1>\d+) minutes to read and (?P<done1>\d+) for its exercises; "
+    r"part two, (?P<read2>\d+) and (?P<done2>\d+))\."
+)
+
+
+def minutes(lesson: str) -> tuple[list[int], list[int]]:
+    """What a lesson's head says: the minutes to read, and for the exercises, of each part."""
+    told = "\n".join(cell["source"] for cell in exercises.read_lesson(lesson)["cells"][:8])
+    found = TIMES.search(told)
+    assert found, f"{lesson}: its head does not say the minutes as the others do"
+    each = found.groupdict()
+    return tuple([int(each[kind + part]) for part in ("", "1", "2") if each[kind + part]] for kind in ("read", "done"))
+
+
+@pytest.mark.parametrize("lesson", [path.stem for path in sorted(find_lessons()[0].glob("*.ipynb"))])
+def test_a_head_and_the_readme_say_how_long_a_lesson_takes(lesson, root):
+    read, done = minutes(lesson)
+    assert sum(done) == sum(exercise.minutes for exercise in exercises.lessons().get(lesson, ()))
+    row = next(line for line in (root / "README.md").read_text().splitlines() if line.startswith(f"| `{lesson}` |"))
+    told = " + ".join(map(str, read)) + (" / " + " + ".join(map(str, done)) if done else "")
+    assert row.endswith(f"| {told} |"), f"{lesson} takes {told} minutes, and the README says another number"

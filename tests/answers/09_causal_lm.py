@@ -84,7 +84,7 @@ WRONG = [
     ("floor_twice", 0.888, "that is per choice"),
     ("floor_twice", math.log(46), "a blind guess"),
     ("next_token_loss", as_it_stands, "copying is perfect"),
-    ("next_token_loss", crossed, "in different orders"),
+    ("next_token_loss", lambda logits, ids: crossed(logits.float(), ids.long()), "in different orders"),
     ("next_token_loss", lambda logits, ids: next_token_loss(logits.softmax(dim=-1), ids), "once more"),
     ("mended_rows", crossed, "in different orders"),
     ("mended_rows", as_it_stands, "copying is perfect"),

@@ -87,7 +87,7 @@ WRONG = [
     ("exam_targets", 993, "one target at every window"),
     ("mended_loop", cleared_once, "before the loop, clears nothing"),
     ("mended_loop", cleared_too_early, "no weight moves"),
-    ("mended_loop", says_nothing, "the weights are right"),
+    ("mended_loop", says_nothing, "is a `return` missing"),
     ("keeps_old_gradients", lambda train: False, "should say True of one that never clears"),
     ("keeps_old_gradients", looks_at_grad, "should say False of a loop that clears them before"),
     ("accumulated", gathered(lambda part, page, parts: 1), "means are added up"),

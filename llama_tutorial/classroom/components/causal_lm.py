@@ -402,6 +402,19 @@ slip("detached", "Nothing learns.", {RAISED: f"{RAISED}.detach()"},
 # fmt: on
 
 
+def shortened_then_crossed(logits, input_ids):
+    """The same order mistaken, where the last place is cut off first."""
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), input_ids[:, 1:].long().T.flatten())
+
+
+def shortened_then_over_places(logits, input_ids):
+    return -logits[:, :-1].float().log_softmax(1).gather(-1, input_ids[:, 1:, None].long()).mean()
+
+
+component.also("seq_batch", "next_token_loss", shortened_then_crossed)
+component.also("softmax_over_seq", "next_token_loss", shortened_then_over_places)
+
+
 # ----------------------------------------------------------------------------------------------------- the exercises
 
 BLIND_8B, SPREAD_8B = math.log(128256), 0.02 * 64

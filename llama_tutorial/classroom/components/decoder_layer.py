@@ -570,9 +570,12 @@ first_to_learn = with_a_gradient()""",
         starter="most_missed = ...  # 0, 1, 2, 3 or 4",
         answers={"most_missed": judge_most_missed},
         solution='''def losses_without_one(text):
+    from copy import deepcopy
+
     from llama_tutorial import load_shipped
 
-    model, tokenizer = load_shipped()
+    shipped, tokenizer = load_shipped()
+    model = deepcopy(shipped)  # others use the shipped one, too
     tokens, whole, losses = torch.tensor([tokenizer.encode(text)]), list(model.model.layers), []
     for i in range(5):
         model.model.layers = nn.ModuleList(whole[:i] + whole[i + 1 :])

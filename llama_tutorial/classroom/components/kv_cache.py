@@ -189,7 +189,7 @@ def in_company():
         ("the same two, the longer first", prompts_of(tokenizer, "Return a new list of the", "The for statement")),
         ("three prompts of unlike lengths", prompts_of(tokenizer, "If", "A function definition is an executable",
                                                        "New in version")),
-        ("prompts that hold the padding's id 0 themselves", [[0, 500, 600], [700, 0], [0, 800, 900, 1000, 0]]),
+        ("prompts that hold the padding's id 0 themselves", [[500, 0, 600], [700, 0, 0], [800, 900, 1000, 0, 0]]),
     )  # fmt: skip
     return model, several
 
