@@ -261,7 +261,7 @@ MISTAKES = {
         ("rotary.in_degrees", "* self.inv\n", "* self.inv * math.pi / 180\n"),
         ("rotary.cos_and_sin_swapped", "return a.cos(), a.sin()", "return a.sin(), a.cos()"),
         (None, "positions.float()", "(2 * positions.float())"),
-        (None, "if positions.ndim == 2 and x.ndim == 4", "if False"),
+        ("rotary.no_axis_for_heads", "if positions.ndim == 2 and x.ndim == 4", "if False"),
     ]),
     "LlamaAttention": (ATTENTION, [
         ("attention.no_scale", " * (1.0 / math.sqrt(self.head_dim))", ""),

@@ -1338,7 +1338,7 @@ def written(path, name, body):
 
 
 RIGHT = "\n".join(NORM.splitlines()[-2:])
-WRONG = RIGHT.replace("wide.pow(2).mean(-1, keepdim=True)", "wide.mean(-1, keepdim=True).pow(2)")
+WRONG = RIGHT.replace("wide.pow(2).mean(-1, keepdim=True)", "wide.pow(2).median(-1, keepdim=True).values")
 
 
 @pytest.mark.thorough

@@ -483,7 +483,7 @@ def bare_steps(x, dim, seed=50, change=None):
 component.part(causal_mask, adapt_mask, MASK_CASES, mask_steps)
 component.part(attend_by_hand, adapt_attend, CASES, attend_steps)
 component.part(attend, adapt_attend, CASES, attend_steps)
-component.part(LlamaAttention, adapt_class, OF_CLASS, module_steps)
+component.part(LlamaAttention, adapt_class, OF_CLASS, module_steps, unseen=("nothing_is_no_number",))
 UNSEEN = "counted_from_key_zero", "mask_on_the_usual_device"  # it has as many keys as queries, and names no device
 component.part(BareAttention, adapt_bare, OF_BARE, bare_steps, unseen=UNSEEN)
 

@@ -103,7 +103,6 @@ component.part(KVCache, adapt, CASES)
 # ------------------------------------------------------------------------------------------------- what goes wrong
 
 LOST = "The first token after the prompt is right or nearly so; then the text has forgotten how it began."
-NOISE = "Attention looks at keys that nobody wrote: scores that change from run to run."
 K, V = "written(self.k, start, k, self.max_length)", "written(self.v, start, v, self.max_length)"
 COUNT = "start, self.length = self.length, self.length + k.shape[2]"
 KEYS, VALUES = "self.k[:, :, : self.length]", "self.v[:, :, : self.length]"
@@ -117,19 +116,12 @@ def bug(name: str, symptom: str, *edits: dict, says: str):
 bug("only_the_new", LOST, {f"return {KEYS}, {VALUES}": "return k, v"},
     {f"return {KEYS}, {VALUES}": "return self.k[:, :, start : self.length], self.v[:, :, start : self.length]"},
     says="You return the new keys and values alone, so a token sees only itself. All tokens so far belong.")
-bug("with_the_room", NOISE, {f"return {KEYS}, {VALUES}": "return self.k, self.v"},
-    says="You return the whole store, with room that is not written yet. Cut it at the length.")
 bug("length_stays", LOST, {COUNT: "start = self.length"},
     {COUNT: "start, self.length = self.length, max(self.length, k.shape[2])"},
     says="The length is not raised by the new tokens: the next ones are written over them.")
 bug("one_each_time", "Right for one token at a time, wrong for a prompt.",
     {"self.length + k.shape[2]": "self.length + 1"},
     says="The length rises by 1, however many tokens are new. There are k.shape[2] of them.")
-bug("another_axis", "An error, or keys at wrong places.", {"self.length + k.shape[2]": "self.length + k.shape[1]"},
-    {"self.length + k.shape[2]": "self.length + k.shape[0]"}, {"self.length + k.shape[2]": "self.length + k.shape[3]"},
-    says="You count another axis. Keys are (batch, kv, new, dim): the third says how many tokens are new.")
-bug("start_too_late", NOISE, {COUNT: "self.length = start = self.length + k.shape[2]"},
-    says="The length is raised before you write, so new tokens stand too far behind: they start at the old length.")
 bug("keys_for_values", "The text is nonsense from the second token on.",
     {V: "written(self.v, start, k, self.max_length)"}, {V: K},
     says="The values are keys. Each has its own store, and v is written into its own.")

@@ -545,7 +545,7 @@ NEXT = {
     2: "that is where the last word stands; the new one comes after it",
     4: "positions count from 0, so the fourth real token does not stand at 4",
 }
-SEEN = {
+PAIRS_SEEN = {
     10: "padding sees itself: three more",
     28: "that is causal, without padding: the first three columns are hidden from all but themselves",
     16: "real tokens see real ones up to themselves, not all four; and padding sees itself",
@@ -628,7 +628,7 @@ component.exercises = (
             "Each of the three padding rows has one. The words' rows have 1, 2, 3 and 4.",
         ),
         starter="seen_pairs = ...  # a whole number",
-        answers={"seen_pairs": typed_number(13, 0.001, SEEN)},
+        answers={"seen_pairs": typed_number(13, 0.001, PAIRS_SEEN)},
         solution="real = torch.tensor([[0, 0, 0, 1, 1, 1, 1]])\n"
         "seen_pairs = positions_and_mask(real, past=0, seq=7)[1].sum().item()",
         why="3 + 10. The three that nobody needs are there so that the softmax of no row divides 0 by 0.",

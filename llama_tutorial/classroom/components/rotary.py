@@ -552,7 +552,7 @@ ASKED = ("position_zero", "lengths_of_tokens", "fastest", "every_hand", "heads",
          "bfloat16_positions", "gradients_of_module")  # fmt: skip
 BARE = Cases(case for case in MODULE if case.run.__name__ in ASKED)
 
-component.part(BareRotary, adapt_class, BARE, steps_of_module)
+component.part(BareRotary, adapt_class, BARE, steps_of_module, unseen=("no_axis_for_heads",))
 
 
 # ---------------------------------------------------------------------------------------------------- what goes wrong

@@ -204,9 +204,8 @@ def same_again(draws):
     return (found[0] == found[1]).float()
 
 
-component.part(
-    draw, adapt_draw, DRAWS, unseen=("k_equals_dropped", "p_reached_is_not_enough", "sums_in_half", "one_cuts")
-)
+OF_OTHERS = "lowest_first sums_of_logits k_equals_dropped p_reached_is_not_enough sums_in_half one_cuts".split()
+component.part(draw, adapt_draw, DRAWS, unseen=tuple(OF_OTHERS))
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong

@@ -190,7 +190,8 @@ def verdict(kind, part: Part) -> Report:
     bugs, besides = explain(part, judged), ""
     if not bugs:
         bugs, besides = explain_the_formed(part, judged)
-    if not bugs and not _repeats(cases[failed[0]], yours, found[failed[0]]):
+    formed = found[failed[0]].formed_like(wanted[failed[0]])  # another shape says more than numbers that change
+    if not bugs and formed and not _repeats(cases[failed[0]], yours, found[failed[0]]):
         return unsteady(report)
     report.place = locate(part, kind, [cases[i] for i in failed])
     if report.place and report.place.pair:
