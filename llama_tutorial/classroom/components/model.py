@@ -482,7 +482,7 @@ def judge_layers(answer) -> str:
                  "what is multiplied, or appended again and again, is a reference"),
             said(len({id(weight) for each in made for weight in each.parameters()})
                  == sum(len(list(each.parameters())) for each in made), "two layers share a weight"),
-            said(all(type(each).__name__ == "LlamaDecoderLayer" for each in made), "each should be a LlamaDecoderLayer"),
+            said({type(each).__name__ for each in made} <= {"LlamaDecoderLayer"}, "each should be a LlamaDecoderLayer"),
         )  # fmt: skip
         if fault:
             return fault
