@@ -6,8 +6,8 @@ From raw text to a model that writes: windows of text, a loss, a step downhill, 
 # Exported from notebooks/10_training.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "SHIPPED_SHAPE", "SHIPPED_VOCAB", "SHIPPED_RECIPE", "equal_shares", "token_ids", "bits_per_byte",
-    "exam_windows", "Recipe", "draw_windows", "window", "check_sources", "orthogonalize", "Muon",
+    "SHIPPED_SHAPE", "SHIPPED_VOCAB", "SHIPPED_RECIPE", "equal_shares", "token_ids", "exam_windows",
+    "bits_per_byte", "Recipe", "draw_windows", "window", "check_sources", "orthogonalize", "Muon",
     "make_optimizers", "step_size", "lent_dropout", "Trainer", "run_to_end", "atomic_write", "weights_once",
     "fingerprint", "save_checkpoint", "kept_run", "load_checkpoint", "steps_within", "write_directory",
     "Text", "reference_text", "text_of_files", "train_directory", "place_of_a_run", "check_place",
@@ -52,6 +52,17 @@ def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> Int[Tensor, " token
     return torch.tensor([i for text in texts for i in (*tokenizer.encode(text), tokenizer.end_of_text)])
 
 
+def exam_windows(ids, context, batch):
+    """Inputs and targets (batch, seq) that walk through a text once: full windows in batches, then the remainder."""
+    full = (len(ids) - 1) // context * context
+    inputs = rearrange(ids[:full], "(window seq) -> window seq", seq=context)
+    targets = rearrange(ids[1 : full + 1], "(window seq) -> window seq", seq=context)
+    if full:
+        yield from zip(inputs.split(batch), targets.split(batch), strict=True)
+    if full < len(ids) - 1:
+        yield rearrange(ids[full:-1], "seq -> 1 seq"), rearrange(ids[full + 1 :], "seq -> 1 seq")
+
+
 @torch.inference_mode()
 def bits_per_byte(
     model: LlamaForCausalLM, ids: Int[Tensor, " tokens"], byte_count: int, context: int = 128, batch: int = 32
@@ -72,17 +83,6 @@ def bits_per_byte(
         scores = rearrange(logits.float(), "batch seq vocab -> (batch seq) vocab").cpu()
         surprise += F.cross_entropy(scores, rearrange(targets, "batch seq -> (batch seq)"), reduction="sum").item()
     return surprise / math.log(2) / byte_count
-
-
-def exam_windows(ids, context, batch):
-    """Inputs and targets (batch, seq) that walk through a text once: full windows in batches, then the remainder."""
-    full = (len(ids) - 1) // context * context
-    inputs = rearrange(ids[:full], "(window seq) -> window seq", seq=context)
-    targets = rearrange(ids[1 : full + 1], "(window seq) -> window seq", seq=context)
-    if full:
-        yield from zip(inputs.split(batch), targets.split(batch), strict=True)
-    if full < len(ids) - 1:
-        yield rearrange(ids[full:-1], "seq -> 1 seq"), rearrange(ids[full + 1 :], "seq -> 1 seq")
 
 
 @dataclass(frozen=True)
