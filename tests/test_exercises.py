@@ -1372,7 +1372,7 @@ def test_the_whole_path_from_the_first_try_to_a_model_of_ones_own_that_speaks(tm
             assert "stand_in" not in (mine / f"{module}.py").read_text()
             done += len(package.parts()[module])
         spoken = f"Every part of {lesson} is yours, and the model speaks with them:\n  The for statement"
-        assert said.count(spoken) == len(modules)
+        assert said.count(spoken) == bool(modules)
         assert progress.progress(tmp_path).startswith(f"my_llama: {done} of {PARTS}")
         following += [line for line in said.splitlines() if "Next: " in line or "of the course are done" in line]
     assert printed[source_of_rotate] == "MINE\n"
