@@ -55,6 +55,7 @@ def deuteranope(rgb: np.ndarray) -> np.ndarray:
 
 def sheet(figures, directory: Path, columns=5, width=500) -> None:
     """Four contact sheets of all figures."""
+    directory.mkdir(parents=True, exist_ok=True)
     tiles = []
     for make in figures.values():
         image = Image.fromarray(pixels(make(), 100))

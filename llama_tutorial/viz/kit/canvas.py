@@ -88,10 +88,13 @@ def plain_text():
         yield
 
 
+WIDTHS = (620, 1000)                     # of a card: half a column and a whole one, so that type keeps its size
+
+
 def canvas(height, title="", subtitle="", width=1000):
     """A blank Canvas, width × height pixels, under a title (what to see) and a grey line (how to read it)."""
     c = Canvas(width, height)
-    fits = (size for size in (14, 13.5, 13, 12.5) if c.measure(title, size, "bold") <= width - 52)
+    fits = (size for size in (14, 13.5, 13, 12.5) if c.measure(title, size, "bold") <= c.paper - 52)
     c.title = c.say(26, 36, title, size=next(fits, 12), weight="bold")
     c.subtitle = c.say(26, 62, subtitle, size=10.5, color=GREY)
     return c
@@ -102,9 +105,10 @@ class Canvas:
 
     def __init__(self, width, height):
         self.width, self.height, self._layer = round(width), round(height), 0
-        self.fig = Figure((self.width / 100, self.height / 100), dpi=100, facecolor="white", layout="none")
+        self.paper = next((each for each in WIDTHS if self.width <= each), self.width)
+        self.fig = Figure((self.paper / 100, self.height / 100), dpi=100, facecolor="white", layout="none")
         self._renderer = FigureCanvasAgg(self.fig).get_renderer()
-        self.ax = self.fig.add_axes((0, 0, 1, 1), xlim=(0, self.width), ylim=(self.height, 0))
+        self.ax = self.fig.add_axes((0, 0, 1, 1), xlim=(0, self.paper), ylim=(self.height, 0))
         self.ax.axis("off")
 
     def done(self, alt):

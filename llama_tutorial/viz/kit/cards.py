@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from .canvas import GREY, HUES, INK, PROBABILITY, SIGNED, dark, plain_text
+from .canvas import GREY, HUES, INK, PROBABILITY, SIGNED, WIDTHS, dark, plain_text
 
 LIMIT = 150_000                          # bytes of a figure's PNG
 CARD = "max-width:100%;background:#fff;border:1px solid #d5d9e0;border-radius:12px;padding:10px;box-sizing:border-box"
@@ -41,7 +41,8 @@ class Picture:
         if not alt or not alt.strip():
             raise ValueError("a figure needs a description for readers who cannot see it, and this one "
                              "has none: set fig.alt, or call show(fig, alt='one sentence on what it shows')")
-        self.alt, self.png, self.width = " ".join(alt.split()), png(fig), round(100 * fig.get_figwidth())
+        self.alt, self.png = " ".join(alt.split()), png(fig)
+        self.width = min(round(100 * fig.get_figwidth()), WIDTHS[-1])
 
     def _repr_html_(self):
         data = base64.b64encode(self.png).decode("ascii")
