@@ -13,7 +13,9 @@ from ..kit.canvas import (
     MAUVE,
     PURPLE,
     RED,
+    RIGHT,
     WHITE,
+    WRONG,
     Scale,
     canvas,
     dark,
@@ -83,7 +85,7 @@ def seven_ways(ways, floor):
     c.say(right + 128, 100, "what it writes", 10, GREY, weight="bold")
     for i, (name, loss, paper, true, written, fine) in enumerate(told):
         y, good = top + 66 * i, i == 0
-        hue = GREEN if good else GOLD if fine else RED
+        hue = RIGHT if good else GOLD if fine else WRONG
         c.say(left - 14, y + 21, name, 10.5, INK, "right", "center_baseline", "bold")
         c.bar(left, y + 8, max(x(loss) - left, 2), 26, hue)
         c.line(x(paper), y + 2, x(paper), y + 40, INK, 3)
@@ -141,7 +143,7 @@ def _bars(c, words, chance, cost, blind, vocab, top=136):
 def _threads(c, left, words, name, shift, loss, written, lowest):
     """Five words in, the five that are asked for, and threads between a word and itself."""
     right = shift == 1
-    color, step, ins, outs = dark(GREEN if right else RED), 57, range(5), range(shift, shift + 5)
+    color, step, ins, outs = dark(RIGHT if right else WRONG), 57, range(5), range(shift, shift + 5)
     c.run(left, 526, [(f"{'✓' if right else '✗'} {name}  ", color, "bold"), (f"loss {loss:.2f}", INK, "bold")], 12)
     for row, (places, y) in enumerate(((ins, 564), (outs, 646))):
         for column, place in enumerate(places):

@@ -4,14 +4,16 @@ import numpy as np
 
 from ..kit.canvas import (
     BLUE,
+    CYAN,
     FAINT,
-    GREEN,
     GREY,
     HUES,
     INK,
     ORANGE,
     RED,
+    RIGHT,
     WHITE,
+    WRONG,
     Scale,
     canvas,
     dark,
@@ -80,18 +82,18 @@ def film_strip(words, weights, choices):
                          f"before, and candidates for each, got {len(words)}, {[len(each) for each in weights]} and "
                          f"{len(choices)}")
     c = canvas(540, f"One word enters, one plank is added: step {steps} reads 1 word and looks at {len(weights[-1])}",
-               "Green = keys and values kept; dark = new in this step; ropes = whom it looks at; strip = what may "
+               "Cyan = keys and values kept; dark = new in this step; ropes = whom it looks at; strip = what may "
                "come next.")
     wide, gap = 226, 14
     plank = min(20, 204 / (first + steps - 1))
     for step, (row, candidates) in enumerate(zip(weights, choices)):
         left = 26 + step * (wide + gap)
         _frame(c, left, wide, plank, words[: len(row)], row, candidates, step)
-    c.say(26, 458, "Where the new word stands, as the hand of a clock: right, and in a cache that counts from 0 again.",
+    c.say(26, 458, "Where the new word stands, as the hand of a clock: right ✓, and in a cache that counts from 0 again ✗.",
           10.5, GREY)
     for step, row in enumerate(weights):
         left, place = 26 + step * (wide + gap), len(row) - 1
-        for x, at, hue, name in ((20, place, GREEN, "right"), (140, 0, RED, "wrong")):
+        for x, at, hue, name in ((20, place, RIGHT, "✓"), (140, 0, WRONG, "✗")):
             c.dial(left + x, 500, 19, at * 2 * np.pi / 16, hue)
             c.say(left + x + 27, 505, f"{name} {at}", 11, dark(hue), weight="bold")
         if step + 1 < steps:
@@ -106,13 +108,13 @@ def _frame(c, left, wide, plank, words, row, candidates, step):
     """One picture of the film: shelf, ropes, strip."""
     c.box(left, 84, wide, 346, WHITE, 8, edge=FAINT, px=1.4)
     c.say(left + 11, 106, f"step {step + 1} reads", 10, GREY)
-    c.say(left + 11 + c.measure(f"step {step + 1} reads ", 10), 106, words[-1], 11.5, dark(GREEN), weight="bold",
+    c.say(left + 11 + c.measure(f"step {step + 1} reads ", 10), 106, words[-1], 11.5, dark(CYAN), weight="bold",
           mono=True)
     begin, last = left + 11, len(words) - 1
     asks = begin + (last + 0.5) * plank
     for place, (word, weight) in enumerate(zip(words, row)):
         x, new = begin + place * plank, place == last
-        c.box(x + 1, 120, plank - 2, 104, GREEN if new else tint(GREEN, 0.72), 3)
+        c.box(x + 1, 120, plank - 2, 104, CYAN if new else tint(CYAN, 0.72), 3)
         c.say(x + plank / 2, 218, word[:13], min(10, plank * 0.62), WHITE if new else INK, "center", "bottom",
               mono=True, rotation=90)
         c.rope(x + plank / 2, 226, asks, 292, max(0.6, 15 * weight), tint(BLUE, 0.35), plumb=4)
@@ -152,17 +154,17 @@ def padded_rows(texts, side="left"):
             x, real = 40 + place * cell, start <= place < start + len(row)
             if real:
                 word = row[place - start]
-                c.box(x + 2, y, cell - 4, 34, tint(GREEN, 0.72), 4)
+                c.box(x + 2, y, cell - 4, 34, tint(CYAN, 0.72), 4)
                 size = min(11, 11 * (cell - 10) / c.measure(word, 11, mono=True))
                 c.say(x + cell / 2, y + 17, word, size, INK, "center", "center_baseline", mono=True)
-                c.say(x + cell / 2, y + 50, f"{place - start}", 10, dark(GREEN), "center", weight="bold")
+                c.say(x + cell / 2, y + 50, f"{place - start}", 10, dark(CYAN), "center", weight="bold")
             else:
                 c.hatch(x + 2, y, cell - 4, 34, tint(GREY, 0.3))
                 c.say(x + cell / 2, y + 50, "–", 10, GREY, "center")
         good = side == "left" or not pads
-        c.arrow(44 + longest * cell, y + 17, 78 + longest * cell, y + 17, GREEN if good else RED, 2.4)
-        c.say(86 + longest * cell, y + 22, "next" if good else "next after padding", 11, dark(GREEN if good else RED),
-              weight="bold")
+        c.arrow(44 + longest * cell, y + 17, 78 + longest * cell, y + 17, RIGHT if good else WRONG, 2.4)
+        c.say(86 + longest * cell, y + 22, "✓ next" if good else "✗ next after padding", 11,
+              dark(RIGHT if good else WRONG), weight="bold")
     return c.done(f"{len(rows)} texts padded on the {side} to {longest} words; padding before or behind them: "
                   f"{', '.join(str(longest - len(row)) for row in rows)}. Positions count real words only.")
 
@@ -335,7 +337,7 @@ def recomputed(without, cached):
     top = 112 if corner_free else 258
     c = canvas(top + 448, f"Without a cache, {100 * again.sum() / without.sum():.0f} % of the work is repetition",
                "One row = one step, one column = one position; filled = its keys and values are computed in that step.")
-    for left, name, hue, computed in ((66, "no cache", RED, without), (558, "with a cache", GREEN, cached)):
+    for left, name, hue, computed in ((66, "no cache", RED, without), (558, "with a cache", CYAN, cached)):
         _triangle(c, left, top, computed)
         repeats, right = int(_again(computed).sum()), left + 400
         c.say(right, 125, name, 13, dark(hue), "right", weight="bold")
@@ -357,12 +359,12 @@ def _again(computed):
 
 
 def _triangle(c, left, top, computed):
-    """One panel: green = computed for the first time, red = again, pale = there but not computed."""
+    """One panel: cyan = computed for the first time, red = again, pale = there but not computed."""
     steps, positions = computed.shape
     there = np.maximum.accumulate(computed[:, ::-1], axis=1)[:, ::-1]
     colors = np.ones((steps, positions, 3))
     colors[there] = to_rgb("#eceef2")
-    colors[computed] = to_rgb(GREEN)
+    colors[computed] = to_rgb(CYAN)
     colors[_again(computed)] = to_rgb(tint(RED, 0.35))
     c.image(left, top, 400, 400, colors)
     for row, text in ((0.5, "1"), (steps - 0.5, f"{steps:,}")):
@@ -389,7 +391,7 @@ def cache_times(context, recomputed, cached):
                + ("." if roomy else f": {waits[0]}, {waits[1]}."))
     x, y = Scale((xs[0], xs[-1]), (86, 884)), Scale((0, slow.max()), (440, 118))
     _levels(c, y, slow.max())
-    for times, hue, pale, lift in ((slow, RED, 0.78, 18), (fast, GREEN, 0.5, 0)):
+    for times, hue, pale, lift in ((slow, RED, 0.78, 18), (fast, CYAN, 0.5, 0)):
         c.band(x(xs), np.full(len(xs), y(0)), y(times), tint(hue, pale))
         c.curve(x(xs), y(times), hue, 4, cap="round")
         for at, value in zip(x(xs), y(times)):
@@ -400,7 +402,7 @@ def cache_times(context, recomputed, cached):
         level = min(level, y(fast.max()) - 52)
         c.say(870, level, f"recomputed each time: {waits[0]}", 13, dark(RED), "right", weight="bold")
         c.say(870, level + 20, "the whole text through the model, for one token", 10.5, dark(RED), "right")
-        c.say(870, y(fast.max()) - 14, f"with the cache: {waits[1]}", 13, dark(GREEN), "right", weight="bold")
+        c.say(870, y(fast.max()) - 14, f"with the cache: {waits[1]}", 13, dark(CYAN), "right", weight="bold")
     c.axis(x, 440, np.unique([xs[0], *np.round(np.linspace(0, xs[-1], 5)[1:])]), label="tokens so far")
     return c.done(f"Time for one more token after {xs[0]:,.0f} to {xs[-1]:,.0f} tokens: from {_ms(slow[0])} to "
                   f"{_ms(slow[-1])} where everything is recomputed, {waits[0]} in all; from {_ms(fast[0])} to "
