@@ -89,7 +89,7 @@ def film_strip(words, weights, choices):
     for step, (row, candidates) in enumerate(zip(weights, choices)):
         left = 26 + step * (wide + gap)
         _frame(c, left, wide, plank, words[: len(row)], row, candidates, step)
-    c.say(26, 458, "Where the new word stands, as a hand of a clock: right ✓, and in a cache that counts from 0 again ✗.",
+    c.say(26, 458, "Where the new word stands, as a hand of a clock: right ✓, in a cache that counts from 0 again ✗.",
           10.5, GREY)
     for step, row in enumerate(weights):
         left, place = 26 + step * (wide + gap), len(row) - 1
