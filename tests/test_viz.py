@@ -315,6 +315,7 @@ FIGURES = {
     "exam_splits, one": lambda: viz.exam_splits({"the end": (topics(0, 2), topics(2, 3))}, width=9),
     "norm_circle": lambda: viz.norm_circle(WORDS[:3], *normed([[3, 4], [0.1, -0.2], [-1, -1]])),
     "norm_circle, one": lambda: viz.norm_circle(["dog"], *normed([[0, 1e-3]])),
+    "norm_pulled": lambda: viz.norm_pulled([3, 4], [1, 0], [0.181, -0.136]),
     "norms_swapped": lambda: viz.norms_swapped({"right": 4.01, "LayerNorm": 4.0, "no root": 7.1, "none": 7.72}, 7.62),
     "same_or_changed": lambda: viz.same_or_changed(
         MOVED, {"plain": torch.stack([*MOVED.values()]), "none": torch.ones(3, 8)}),
@@ -781,6 +782,7 @@ def test_bars_of_the_loss_are_as_deep_as_the_surprise(figures):
     (lambda: viz.neighbours({"a": []}), "1 to 5"),
     (lambda: viz.exam_splits({"nothing held out": (topics(0, 2), {})}), "an empty one"),
     (lambda: viz.norm_circle(WORDS[:2], *normed([[3, 4]])), r"three tensors \(word 2\)"),
+    (lambda: viz.norm_pulled([0, 0], [1, 0], [0, 0]), r"three tensors \(2\)"),
     (lambda: viz.same_or_changed(MOVED, {"one": torch.ones(2, 8)}), r"\(input dim\)"),
     (lambda: viz.stream_growth({"one": [1, 2]}, {"two": [1, 2, 3]}), "one RMS per layer"),
 ])

@@ -79,10 +79,37 @@ def not_one(norm):
     return not torch.allclose(norm(x, torch.ones(100), 1e-6).square().mean(-1), torch.ones(3), atol=1e-3)
 
 
+def not_gathered(x, weight, eps, gradient):
+    size = (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+    return weight * gradient / size - weight * gradient * x * x / size**3
+
+
+def moved_by_five(norm):
+    x, ones = torch.randn(4, 64), torch.ones(64)
+    return not torch.allclose(norm(x, ones, 1e-5), norm(x + 5, ones, 1e-5), atol=1e-3)
+
+
+def fives_not_ones(norm):
+    return not torch.allclose(norm(torch.full((1, 8), 5.0), torch.ones(8), 1e-5), torch.ones(1, 8), atol=1e-3)
+
+
+def divided_late(x, weight, eps):
+    return weight * x / ((x.square().sum(dim=-1, keepdim=True) + eps).sqrt() / x.shape[-1])
+
+
+def every_fourth(x, weight, eps):
+    return weight * x / (x[..., ::4].square().mean(dim=-1, keepdim=True) + eps).sqrt()
+
+
 WRONG = [
     ("size_three_four", 0.8, "and then the gain"),
     ("size_three_four", 0.849, "that is the first number"),
     ("looks_at_the_mean", lambda norm: False, "should say True of"),
+    ("looks_at_the_mean", moved_by_five, "should say False of the lesson's own"),
+    ("looks_at_the_mean", fives_not_ones, "should say False of one with this mistake: The squares are summed"),
+    ("slope_far_out", 1.81, "turns it less, not more"),
+    ("slope_far_out", 0.0, "a step in x₁ alone also turns x"),
+    ("slope_far_out", 0.64, "still to be divided by r"),
     ("slope_far_out", 0.181, "is the slope at (3, 4)"),
     ("slope_far_out", 0.0283, "r grows with x₁ too"),
     ("slope_far_out", 0.0079, "over two numbers"),
@@ -90,9 +117,11 @@ WRONG = [
     ("slope_far_out", 0.0128, "the length 50"),
     ("norm_backward", straight_on, "The size is held fixed"),
     ("norm_backward", each_its_own, "Each number takes away only what it does to itself"),
+    ("norm_backward", not_gathered, "Each number takes away only what it does to itself"),
     ("norm_backward", as_on_paper, "Each number takes away only what it does to itself"),
     ("norm_backward", divided_twice, "divided by dim twice"),
     ("mended_size", summed, "√dim too small"),
+    ("mended_size", divided_late, "after the root"),
     ("mended_size", repaired_outside, "counts dim times less"),
     ("too_small_by_root_dim", not_one, "should say False of"),
     ("too_small_by_root_dim", lambda norm: False, "should say True of"),
@@ -104,6 +133,7 @@ WRONG = [
     ("gain_folded", lambda matrix, gain: matrix / gain, "divided by the gain"),
     ("gain_folded", lambda matrix, gain: matrix.mul_(gain), "wrote into a tensor"),
     ("partial_norm", first_four, "4 equal parts"),
+    ("partial_norm", every_fourth, "every 4th number"),
     ("partial_norm", first_alone, "divide all of them"),
     (
         "partial_norm",

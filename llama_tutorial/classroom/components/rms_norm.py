@@ -274,6 +274,14 @@ bug(
     says="There is no eps: a vector of zeros gives 0/0. Add eps to the mean square, before the root.",
 )  # fmt: skip
 bug(
+    "eps_left_to_pytorch", "LlamaRMSNorm",
+    {"rms_norm(x, self.weight, self.eps)": "self.weight * F.rms_norm(x, self.weight.shape)"},
+    {"rms_norm(x, self.weight, self.eps)": "F.rms_norm(x, self.weight.shape, self.weight)"},
+    step=NORMED,
+    symptom="None while the vectors are large. Published weights give slightly other logits.",
+    says="F.rms_norm is not told your eps, so it takes its own, 1.2e-7 in float32. Hand it eps=self.eps.",
+)  # fmt: skip
+bug(
     "eps_hard_coded", "rms_norm", {"square + eps": "square + 1e-5"}, {"square + eps": "square + 1e-6"},
     step=NORMED,
     symptom="None with the usual eps. A model whose config gives another eps is slightly off.",
@@ -302,10 +310,20 @@ bug(
 )  # fmt: skip
 bug(
     "eps_in_the_sum", "rms_norm", {"mean_square + eps": "mean_square + eps / x.shape[-1]"},
+    {'"mean"': '"sum"', "(wide * inv_rms).to(x.dtype)": "(wide * inv_rms).to(x.dtype) * x.shape[-1] ** 0.5"},
     step=NORMED,
     symptom="None with the usual eps. Small vectors come out larger than they should.",
     says="eps is added to the sum of the squares, or to the length, so that it counts dim times less. Add it to "
     "their mean.",
+)  # fmt: skip
+bug(
+    "divided_after_the_root", "rms_norm",
+    {'"mean"': '"sum"', "torch.rsqrt(mean_square + eps)": "x.shape[-1] * torch.rsqrt(mean_square + eps)"},
+    {'"mean"': '"sum"', "torch.rsqrt(mean_square + eps)": "1 / (torch.sqrt(mean_square + eps) / x.shape[-1])"},
+    step=NORMED,
+    symptom="Every layer reads numbers that are √dim too large.",
+    says="The sum is divided by dim after the root, where it counts twice: your output is √dim too large. Divide "
+    "first, then take the root: that is the root of the mean.",
 )  # fmt: skip
 bug(
     "no_root", "rms_norm", {"torch.rsqrt(mean_square + eps)": "1 / (mean_square + eps)"},
@@ -365,6 +383,14 @@ bug(
     "Keep it as 1: keepdim=True, or `... dim -> ... 1`.",
 )  # fmt: skip
 bug(
+    "axes_counted", "rms_norm",
+    {"... dim -> ... 1": "seq dim -> seq 1"}, {"... dim -> ... 1": "batch seq dim -> batch seq 1"},
+    step=MEAN,
+    symptom="An error about the number of dims, as soon as a batch, or a single vector, comes in.",
+    says="Your pattern counts the axes of x, so that it fits x with just as many. Any number may stand before dim: "
+    "write `...` for all of them, `... dim -> ... 1`.",
+)  # fmt: skip
+bug(
     "gain_ignored", "rms_norm", {"weight * (": "("},
     step=GAINED,
     symptom="None while the gain is 1, as in a fresh model. Trained weights lose what they learned here.",
@@ -410,9 +436,10 @@ def back(name: str, *edits: dict, step, says: str, symptom: str = SLOW):
 back("size_fixed", {" - x * shared / size**3": ""}, step=BACK_AT_X,
      says="The size is held fixed. It grows with every number of x, and what it takes away is missing.")
 back("own_number_only", {MEAN_OF_ALL: "pull * x / x.shape[-1]"}, {MEAN_OF_ALL: "pull * x / 2"},
+     {MEAN_OF_ALL: "pull * x"},
      step=(SHARED, BACK_AT_X),
      says="Each number takes away only what it does to itself. It moves the size, and the size moves *all* the "
-     "others: pull times x is summed over dim.")
+     "others: pull times x is averaged over dim.")
 back("sum_for_mean", {"(pull * x).mean": "(pull * x).sum"}, step=(SHARED, BACK_AT_X),
      says="What the size takes away is dim times too much: the size is the root of a mean, so that pull times x is "
      "averaged.")
@@ -548,6 +575,10 @@ FAR = (
         1 / R - 1600 / (2 * R**3): "that is how fast y₂ grows with x₂: the second term has the square of x₁, 900",
         -1200 / (2 * R**3): "that is how fast y₁ grows with x₂; asked is the first number of the gradient",
         slope(30, 40, by_sum=True): "that divides by the length 50, the root of the sum; take the root of the mean",
+        10 * slope(3, 4): "ten times 0.181: farther out, the same step in x turns it less, not more",
+        0.64: "that is what is left of the pull across x; it is still to be divided by r",
+        0.64 / 50: "that divides by the length 50, the root of the sum; take the root of the mean",
+        0.0: "the length itself is forgotten, so along x the slope is 0; a step in x₁ alone also turns x",
         slope(3, 4) / 100: "a hundredth is too little: both terms shrink as 1 / r does",
     },
 )
@@ -652,7 +683,15 @@ def judge_partial_norm(answer, of: int = 4) -> str:
             slips = (
                 (torch.cat([wanted[..., :seen], x[..., seen:]], dim=-1), narrow),
                 (torch.cat([wanted[..., :seen], (weight * x)[..., seen:]], dim=-1), narrow),
-                (rms_norm(x, weight, 0.1), "that is the plain norm: it looks at all the numbers"),
+                (
+                    rms_norm(x, weight, 0.1),
+                    "that is the plain norm: it looks at all the numbers "
+                    "(x[:n] cuts the first axis, x[..., :n] the last)",
+                ),
+                (
+                    weight * x * torch.rsqrt(x[..., ::of].square().mean(dim=-1, keepdim=True) + 0.1),
+                    f"the size is that of every {of}th number; take the first of {of} equal parts",
+                ),
                 (
                     weight * x * torch.rsqrt(few.sum(dim=-1, keepdim=True) / dim + 0.1),
                     "the sum over the first numbers is divided by dim; divide it by as many as you look at",
@@ -704,8 +743,9 @@ PARTIAL_TEXT = (
 )
 PARTIAL_HINTS = (
     "Which line of `rms_norm` looks at the whole vector and need not?",
-    "*The later numbers come out as they went in*: you normed a part of the vector. Only the *looking* is partial; the "
-    "dividing is not. *Everything is too large*: how many squares is the mean over?",
+    "*The later numbers come out as they went in*: you normed a part of the vector. Only the *looking* is partial; "
+    "the dividing is not. *Everything is too large*: how many squares is the mean over? *My sizes do not match*: "
+    "leave a `1` where the axis was.",
     "seen = the first quarter of the last axis → m = the mean of the squares of seen, with a 1 left → all of x divided "
     "by √(m + eps), times the gain.",
 )
@@ -792,10 +832,12 @@ component.exercises = (
         importance=3,
         minutes=4,
         hints=(
-            "Nothing new is asked: two terms, and r is now the size of (30, 40). Guess first: more, less or the same?",
+            "Two steps led to 0.181: the pull was split, and what was left of it was divided. Which of the two is "
+            "another at (30, 40)? Guess first: more, less or the same?",
             "*I get 0.0283*: that is 1 / r alone. When x₁ grows, r grows with it and takes some of that away. *I get "
             "0.181*: that holds at (3, 4), where r is 3.536.",
-            "1 / r − x₁ · x₁ / (2 r³), where r = √((900 + 1600) / 2).",
+            "(30, 40) points where (3, 4) does, so the pull is split alike, and 0.64 of it is left for x₁. Divide "
+            "that by r = √((900 + 1600) / 2). In two terms: 1 / r − x₁ · x₁ / (2 r³).",
         ),
         starter="slope_far_out = ...  # your number",
         answers={"slope_far_out": typed_number(FAR[0], 0.01, FAR[1])},
@@ -807,20 +849,22 @@ slope_far_out = 1 / r - 30 * 30 / (2 * r**3)""",
     Exercise(
         **own(norm_backward, "Send the gradient back through a norm, by hand."),
         text="Fast kernels have the way back written out. You are given x, gain and eps, and `gradient`: how the loss "
-        "moves with each number that the norm gave. Return how it moves with each number of x, without autograd (while "
-        "it is judged, nothing is recorded). The lesson did this for $y_1$ and $x_1$. Here every number of x moves the "
-        "size, and the size moves every number of y.",
+        "moves with each number that the norm gave. Return how it moves with each number of x, without autograd "
+        "(while it is judged, nothing is recorded). The lesson sent the pull (1, 0) back to (3, 4). Here any pull "
+        "goes back to any number of numbers, through a gain, and eps is part of the size.",
         difficulty=4,
         importance=3,
         minutes=20,
         hints=(
-            "Two paths lead from x to y: straight on, and through the size r, by which all of y is divided. What does "
-            "each send back? And where does the gain come in, if it came last on the way forward?",
-            "*Right at (3, 4), wrong with more numbers*, or *what pulls along x is not 0*: one x moves r, and r moves "
-            "*all* of y, so what comes back through r is gathered over dim, and each x gets a share of it as large as "
-            "itself.",
-            "pull = gain · gradient. Straight on: pull / r. Through r: s = the mean over dim of pull · x, with a 1 "
-            "left; what r takes away is x · s / r³.",
+            "As in the picture: of the pull, the part along x is lost, and the rest is divided by the size r. How do "
+            "you get the part along x from pull and x? And where does the gain come in, if it came last on the way "
+            "forward?",
+            "*Right at (3, 4), wrong with more numbers*, or *what pulls along x is not 0*: the part along x is "
+            "gathered from *all* numbers: on paper 0.6 was (1 · 3 + 0 · 4) / 5, a sum over both, and each x then got "
+            "a share of it as large as itself. Those two fives are 25 = 2 · r². What stands there for the 2 with more "
+            "numbers?",
+            "pull = gain · gradient, and r = √(mean of x² + eps). s = the mean over dim of pull · x, with a 1 left; "
+            "the part along x is x · s / r². What is left of pull is divided by r.",
         ),
         answers={"norm_backward": component.parts["norm_backward"]},
         why="What is taken away is just the part of the pull that points along x: a norm lets back what turns a vector "
@@ -840,10 +884,12 @@ slope_far_out = 1 / r - 30 * 30 / (2 * r**3)""",
         minutes=10,
         hints=(
             "Which vectors would tell the two apart? Random ones around zero will not.",
-            "*My probe says True of RMSNorm as well*: of course its output changes when x changes. Ask for something "
-            "that RMSNorm promises about the size of what comes out, on a vector that is all one number.",
-            "Give the norm vectors of constant fives. RMSNorm makes them ones. What has no spread comes out huge, or "
-            "as zeros, where the mean was taken away.",
+            "*My probe says True of RMSNorm as well*: of course its output changes when x + 5 comes in, whose squares "
+            "are others. *It says True of other wrong norms*: that the output is not the lesson's may have any "
+            "reason. How do you change the mean of a vector and leave all its squares as they are?",
+            "Give the norm two vectors: fives throughout, and fives and minus fives in turn. Their squares are the "
+            "same, their means are 5 and 0. A norm that does not look at the mean gives both the same numbers, but "
+            "for signs.",
         ),
         starter='''def mended_norm(x, weight, eps):
     """RMSNorm with a mistake: mend it."""
@@ -860,7 +906,7 @@ def looks_at_the_mean(norm) -> bool:
             "looks_at_the_mean": component.probe(
                 "rms_norm",
                 yes=("subtracts_mean", "variance", "variance_biased"),
-                no=("eps_outside_root", "gain_ignored"),
+                no=("eps_outside_root", "gain_ignored", "sum_for_mean", "no_root", "multiplied"),
             ),
         },
         solution="""def mended_norm(x, weight, eps):
@@ -870,8 +916,9 @@ def looks_at_the_mean(norm) -> bool:
 
 
 def looks_at_the_mean(norm) -> bool:
-    fives = torch.full((1, 8), 5.0)
-    return not torch.allclose(norm(fives, torch.ones(8), 1e-5), torch.ones(1, 8), atol=1e-3)""",
+    fives, ones = torch.full((1, 8), 5.0), torch.ones(8)
+    in_turn = fives * torch.tensor([1.0, -1.0] * 4)
+    return not torch.allclose(norm(fives, ones, 1e-5), norm(in_turn, ones, 1e-5).abs(), atol=1e-3)""",
         why="A variance is the mean square of what is left without the mean. Where the mean is 0 the two are one, "
         "and nothing keeps it there. Elsewhere the mean of squares is called `variance`, and this bug comes from the "
         "name.",

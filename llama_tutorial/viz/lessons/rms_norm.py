@@ -99,6 +99,57 @@ def norm_circle(words, x, normed, scaled):
                   f"gain ({gain[0]:.3g}, {gain[1]:.3g}) then turns the circle into an ellipse.")
 
 
+def norm_pulled(x, pull, back):
+    """A pull on a normed vector of two numbers, split along x and across it, and the part that comes back to x.
+
+    `x`, `pull`, `back` (2): the vector, the gradient of its normed copy (no gain, no eps), and what x receives of it.
+    """
+    x, pull, back = numbers(x), numbers(pull), numbers(back)
+    if {x.shape, pull.shape, back.shape} != {(2,)} or x.min() < 0 or not x.any():
+        raise ValueError(f"norm_pulled draws one vector of two numbers from 0 up, got x {x.tolist()}, pull "
+                         f"{pull.tolist()} and back {back.tolist()}: pass three tensors (2)")
+    size = _rms(x)
+    y, along = x / size, x * (pull @ x) / (x @ x)
+    across = pull - along
+    c = canvas(640, f"What pulls along x is lost; what turns x comes back, divided by {size:.3g}",
+               "Circle = every vector of RMS 1, where y has to stay. Dashes: the pull is the sum of its two parts.")
+    unit, left, base = min(76, 304 / x.max()), 190, 470
+
+    def at(vector):
+        return left + unit * vector[0], base - unit * vector[1]
+
+    c.line(left - 140, base, left + 380, base, FAINT, 1.2)
+    c.line(left, base + 130, left, base - 360, FAINT, 1.2)
+    rim = unit * np.sqrt(2)
+    c.curve(left + rim * np.cos(TURN), base + rim * np.sin(TURN), dark(BLUE), 1.8)
+    c.line(left, base, *at(x), tint(BLUE, 0.62), 4)
+    c.arrow(left, base, *at(y), BLUE, 4, head=15)
+    c.ring(*at(x), 5.5, BLUE, 2.6)
+    c.say(at(x)[0] - 14, at(x)[1] - 8, "x", 13, dark(BLUE), "right", weight="bold", halo=WHITE)
+    c.say(at(y)[0] - 16, at(y)[1] - 8, "y", 13, dark(BLUE), "right", weight="bold", halo=WHITE)
+    c.line(*at(y + pull), *at(y + along), GREY, 1.2, (4, 3))
+    c.line(*at(y + pull), *at(y + across), GREY, 1.2, (4, 3))
+    for part, hue in ((along, GREY), (across, RED), (pull, GOLD)):
+        c.arrow(*at(y), *at(y + part), hue, 3.4, head=12)
+    c.arrow(*at(x), *at(x + back), GREEN, 3.4, head=9)
+    rows = (("the pull on y", pull, GOLD, "where y should go"),
+            ("its part along x", along, GREY, "lost: y stays on the circle"),
+            ("its part across x", across, RED, "turns y"),
+            (f"that ÷ {size:.3g}", back, GREEN, "what comes back to x"))
+    for row, (name, part, hue, told) in enumerate(rows):
+        top = 190 + 76 * row
+        c.say(606, top, name, 13, dark(hue), weight="bold")
+        c.say(606, top + 22, told, 10.5, GREY)
+        for column, value in enumerate(part):
+            c.say(866 + 104 * column, top, f"{value:.3f}".replace("-", "−"), 13, dark(hue), "right", weight="bold")
+    told = "; ".join(f"{name} {_pair(part)}" for name, part, *_ in rows)
+    return c.done(f"A vector x {_pair(x)} and its normed copy y on the circle of RMS 1: {told}.")
+
+
+def _pair(vector):
+    return "(" + ", ".join(f"{value:.3g}" for value in vector) + ")"
+
+
 def _rms(x):
     return np.sqrt(np.square(x).mean(-1))
 
