@@ -213,6 +213,11 @@ def calm(length, size, repeats=True):
 FIGURES = {
     "checkpoint_file": lambda: viz.checkpoint_file(held(**FILE), 5000),
     "checkpoint_file, one tensor": lambda: viz.checkpoint_file(held(model__norm__weight=(7,)), 90),
+    "gaps_by_token": lambda: viz.gaps_by_token(
+        SAID[:5], {"wrong pairing": [0, 0.04, 0.07, 0.09, 0.12], "theta 500,000": [0, 0.004, 0.013, 0.016, 0.02],
+                   "eps 1e-6": [5e-5, 5e-5, 6e-5, 6e-5, 5e-5], "gate and up exchanged": [0.25, 0.3, 0.47, 0.3, 0.4]},
+        [2e-7] * 5),
+    "sorted_values": lambda: viz.sorted_values([3, 4, -1, 2, 0.5, -2], [3, -1, 0.5, 4, 2, -2]),
     "dials": lambda: viz.dials(inv_freq()),
     "dials, few": lambda: viz.dials(inv_freq(dim=10), positions=(0, 3), pairs=3),
     "dials, far": lambda: viz.dials(inv_freq(theta=5e6), positions=(0, 1, 10, 100, 1000, 10000)),
