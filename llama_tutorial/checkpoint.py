@@ -6,21 +6,18 @@ Published checkpoints come in, give the numbers that the large libraries give, a
 # Exported from notebooks/14_real_weights.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "tensor_shapes", "with_biases", "translate_config", "translate_rope", "check_tensors", "NothingDrawn",
-    "nothing_collected", "fill", "not_finite", "looks_finite", "from_pretrained", "read_config", "settle_tie",
-    "to_halves", "to_neighbours", "meta_reader", "read_meta", "save_pretrained",
+    "tensor_shapes", "with_biases", "translate_config", "translate_rope", "to_halves", "to_neighbours",
+    "check_tensors", "fill", "from_pretrained", "read_config", "settle_tie", "meta_reader", "read_meta",
+    "save_pretrained",
 ]
 
-import gc
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-import torch.overrides
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -46,6 +43,7 @@ from llama_tutorial.published.files import (
     stored_tensors,
     tensor_reader,
 )
+from llama_tutorial.published.filling import NothingDrawn, not_finite, nothing_collected
 from llama_tutorial.published.hub import locate
 from llama_tutorial.published.meta import join, meta_name, open_shards, parts_of, published_name, translate_params
 from llama_tutorial.published.saving import bytes_of, swapped_in, write_json, write_weights
@@ -121,6 +119,16 @@ def translate_rope(given: Mapping) -> tuple[float, dict | None]:
     return theta, None if kind == "default" else {"rope_type": kind, **numbers}
 
 
+def to_halves(weight: Tensor, heads: int) -> Tensor:
+    """Rows of q or k from Meta's pairing, neighbours (0, 1), to the published one, (0, dim/2)."""
+    return rearrange(weight, "(head pair two) hidden -> (head two pair) hidden", head=heads, two=2)
+
+
+def to_neighbours(weight: Tensor, heads: int) -> Tensor:
+    """The way back from `to_halves`."""
+    return rearrange(weight, "(head two pair) hidden -> (head pair two) hidden", head=heads, two=2)
+
+
 def check_tensors(stored: Mapping[str, Stored], config: LlamaConfig):
     """ValueError naming the first tensor that is missing, unknown, misshapen or no plain float.
 
@@ -147,27 +155,6 @@ def check_tensors(stored: Mapping[str, Stored], config: LlamaConfig):
             raise ValueError(f"{name} is stored as {found.dtype}: {kinds} can be read, quantized weights cannot")
 
 
-class NothingDrawn(torch.overrides.TorchFunctionMode):
-    """Inside it, fresh weights are not drawn: they are about to be replaced."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def nothing_collected():
-    """Inside it the garbage collector rests: a thousand new modules would send it through all of PyTorch's objects."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if on:
-            gc.enable()
-
-
 @nothing_collected()
 def fill(config: LlamaConfig, read: Callable[[str], Tensor], dtype, device, views: bool = False) -> LlamaForCausalLM:
     """A model of the tensors that `read` gives by name: made without memory, then each is put in its place.
@@ -192,30 +179,6 @@ def fill(config: LlamaConfig, read: Callable[[str], Tensor], dtype, device, view
                 warnings.warn(f"{name} holds {told}: the model will write nonsense", stacklevel=5)
     model.tie_weights()
     return (model if device.type == "cpu" else model.to(device)).eval()
-
-
-def not_finite(weight: Tensor, new: Tensor, view: bool) -> str | None:
-    """What to tell of a tensor in its file, or of what its conversion made of it; None where all is well."""
-    if not looks_finite(weight, view):
-        return "numbers that are not finite"
-    smaller = torch.finfo(new.dtype).max < torch.finfo(weight.dtype).max
-    if not smaller or all(end.isfinite() for end in new.aminmax()):
-        return None
-    largest = max(abs(end.item()) for end in weight.aminmax())
-    if largest < float("inf"):
-        kind = str(new.dtype).removeprefix("torch.")
-        return f"{largest:.6g}, for which {kind} has no room, so that it became infinite (load it with another dtype)"
-    return "numbers that are not finite"
-
-
-def looks_finite(weight: Tensor, view: bool = False) -> bool:
-    """Whether there is no NaN and no infinity in a tensor, or in some rows of one of more than 16,384 numbers.
-
-    They stand at equal distances. Of a `view` it is the first alone: no more of the file is read before it is needed.
-    """
-    large = weight.numel() > 16384
-    some = weight[:1] if view and large else weight[:: 1 + weight.numel() // 16384]
-    return all(end.isfinite() for end in some.aminmax())
 
 
 @torch.inference_mode(False)  # what is loaded inside such a block can be trained outside
@@ -273,16 +236,6 @@ def settle_tie(config, stored):
         return config, {name: found for name, found in stored.items() if name != two[1]}
     warnings.warn("config.json ties the embeddings, the files hold two that differ: they are kept apart", stacklevel=3)
     return LlamaConfig(config, tie_word_embeddings=False), stored
-
-
-def to_halves(weight: Tensor, heads: int) -> Tensor:
-    """Rows of q or k from Meta's pairing, neighbours (0, 1), to the published one, (0, dim/2)."""
-    return rearrange(weight, "(head pair two) hidden -> (head two pair) hidden", head=heads, two=2)
-
-
-def to_neighbours(weight: Tensor, heads: int) -> Tensor:
-    """The way back from `to_halves`."""
-    return rearrange(weight, "(head two pair) hidden -> (head pair two) hidden", head=heads, two=2)
 
 
 def meta_reader(shards: list[dict[str, Tensor]], config: LlamaConfig) -> Callable[[str], Tensor]:

@@ -160,7 +160,7 @@ def gaps_by_token(tokens, gaps, rounding):
         _line(c, [places[0] + nudge, *places[1:]], line, high, shelf, hue, exact=name in exact)
         ends[name] = (line[-1], hue, name in exact)
     _names(c, 752, {name: (float(high(max(end, 1e-7))), *more) for name, (end, *more) in ends.items()})
-    firsts = ", ".join(f"{name} {line[0]:.1g} then {max(line[1:], default=0):.1g}" for name, line in lines.items())
+    firsts = ", ".join(f"{name} {line[0]:.2g} then {max(line[1:], default=0):.2g}" for name, line in lines.items())
     return c.done(f"Gaps of the scores at {len(tokens)} tokens, the first and the largest later one: {firsts}.")
 
 
