@@ -110,6 +110,7 @@ def topics(start, end):
     return {f"topic {start + i}": "".join(map(chr, letters)) for i, letters in enumerate(draw)}
 
 
+SPLIT = torch.arange(30).reshape(1, 5, 3, 2).transpose(1, 2)
 MOVED = {"x": torch.arange(8) - 3.0, "10 · x": 10 * torch.arange(8) - 30.0, "x + 5": torch.arange(8) + 2.0}
 LLAMA = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "head_dim": 64,
          "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
@@ -326,6 +327,8 @@ FIGURES = {
         MOVED, {"plain": torch.stack([*MOVED.values()]), "none": torch.ones(3, 8)}),
     "stream_growth": lambda: viz.stream_growth({"× 1.1": 1.1 ** torch.arange(31)}, {"× 1.1": torch.ones(31)}),
     "stream_growth, shrinks": lambda: viz.stream_growth({"× 0.5": 0.5 ** torch.arange(4)}, {"× 0.5": torch.ones(4)}),
+    "in_memory": lambda: viz.in_memory({"split": SPLIT, "its copy": SPLIT.contiguous()}, WORDS[:5], 1),
+    "in_memory, one": lambda: viz.in_memory({"one": torch.zeros(1, 1, 1, 2)}, ["dog"], 0),
     "riddle": lambda: viz.riddle(2), "riddle, answered": lambda: viz.riddle(0, "seq (head dim) -> head seq dim"),
     "turns_of_the_machine": lambda: viz.turns_of_the_machine([
         (["If", " the", " file"], {" is": 0.499, " was": 0.101, "\n": 0.03}),

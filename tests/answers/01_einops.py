@@ -59,6 +59,32 @@ def pooled_inside(pictures):
     return reduce(pictures, "batch (row down) (column across) -> batch down across", "mean", down=2, across=2)
 
 
+def merged_too_far_apart(x):
+    batch, heads, seq, dim = x.shape
+    out = x.new_zeros(batch, seq, heads * dim)
+    for head in range(heads):
+        for place in range(dim):
+            out[:, :, head * heads + place] = x[:, head, :, place]
+    return out
+
+
+def fits_turned(asks, answers):
+    grouped = rearrange(asks, "batch (kv group) query dim -> batch group kv query dim", kv=answers.shape[1])
+    return torch.einsum("bkgqd,bkwd->bkgqw", grouped, answers).flatten(1, 2)
+
+
+def all_ask_alike(fit):
+    answers = torch.ones(1, 2, 1, 4)
+    answers[:, 0] = 0
+    return fit(torch.ones(1, 6, 1, 4), answers)
+
+
+def unlike_the_right_one(fit):
+    asks, answers = torch.randn(1, 6, 3, 4), torch.randn(1, 2, 3, 4)
+    right = asks @ answers.repeat_interleave(3, dim=1).mT
+    return not torch.allclose(fit(asks, answers), right, atol=1e-4)
+
+
 WRONG = [
     ("second_head", [6, 7, 8], "a mere reshape"),
     ("second_head", torch.tensor([1, 3, 5]), "(dim head)"),
@@ -66,6 +92,16 @@ WRONG = [
     ("second_head", 3, "a list of numbers"),
     ("its_number", 2, "the diagonal"),
     ("its_number", 35, "over query too"),
+    ("its_number", 7, "one by one"),
+    ("its_number", [0, 3, 1, 2, 2], "the row of scores"),
+    ("its_number", torch.tensor([5.0, 3.0]), "the sums for each dim"),
+    ("split_by_hand", lambda x, heads: x.new_zeros(len(x), heads, x.shape[1], x.shape[2] / heads), "width // heads"),
+    ("merge_by_hand", merged_too_far_apart, "the width of a head"),
+    ("mended_fits", fits_turned, "comes before group"),
+    ("deals_in_turn", lambda fit: torch.equal(*all_ask_alike(fit)[:, [0, 2]].unbind(1)), "True of all, right and"),
+    ("deals_in_turn", unlike_the_right_one, "the numbers of another fit"),
+    ("pool", lambda pictures: reduce(pictures, "b (row down) (column across) -> b row column", "mean"), "cannot know"),
+    ("pool", lambda pictures: pictures.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).mean((2, 4)).flatten(1), "one axis"),
     ("split_by_hand", split_by_reshape, "what `reshape` gives"),
     ("split_by_hand", lambda x, heads: torch.stack([x[..., head::heads] for head in range(heads)], 1), "dealt out"),
     ("split_by_hand", lambda x, heads: torch.cat(x.chunk(heads, dim=-1), dim=1), "`torch.stack` makes a new one"),

@@ -123,6 +123,8 @@ def adapt(answer):
         except Fault:
             raise
         except Exception as error:
+            if isinstance(error, TypeError) and ("float" in str(error) or "slice indices" in str(error)):
+                raise Fault("A size is a whole number: `width / heads` is 2.0, `width // heads` is 2.") from error
             if len(given) == 2 and right_for(answer, (1, 5, 6), 3):
                 raise Fault("It is right for the page's five words of six numbers: a 1, 2, 3, 5 or 6 of the page "
                             "stands in it. Take all sizes from x.shape.") from error  # fmt: skip
@@ -254,6 +256,9 @@ bug("heads_summed", "merge_by_hand", REFUSED, summed,
     says="The heads are added: a word comes out as narrow as one head. Every number is kept; lay them in a row.")
 bug("merged_overlapping", "merge_by_hand", SILENT, {COUNTING: "head + place"},
     says="Heads overwrite each other: head 1 begins one number after head 0. It begins dim numbers after it.")
+bug("merged_heads_apart", "merge_by_hand", SILENT, {COUNTING: "head * heads + place"},
+    {COUNTING: "(head * heads + place) % (heads * dim)"},
+    says="A head begins `heads` numbers after the one before it. What lies between is the width of a head: dim.")
 bug("merged_page_size", "merge_by_hand", "Right where a head is two numbers wide, and nowhere else.",
     {COUNTING: "head * 2 + place"}, {"range(dim)": "range(2)"},
     {COUNTING: "head * 2 + place", "range(dim)": "range(2)"},
@@ -321,6 +326,22 @@ ASKED = {
     11: "that is *chased*; *its* is the fourth word, and its row of q is (1, 1)",
 }
 
+PRODUCTS = {
+    (0, 3, 1, 2, 2): "that is the row of scores, one for each key; key is missing on the right as well, so they are "
+    "summed",
+    (5, 3): "those are the sums for each dim; dim is missing on the right as well, so they are summed",
+}
+
+
+def judge_asked(answer) -> str:
+    """The sentence on what is left of *its*: one number, the sum of ten products."""
+    listed = answer.tolist() if isinstance(answer, torch.Tensor) else answer
+    if isinstance(listed, list | tuple) and tuple(listed) in PRODUCTS:
+        return PRODUCTS[tuple(listed)]
+    told = typed_number(8, 0.001, ASKED)(answer)
+    unknown = f"{answer!r} is not the sum of its ten products, two for each key: write them down one by one"
+    return unknown if told.endswith("times the right number") or told.endswith("not the right number") else told
+
 
 def fits_of(asks, answers, split="kv group", merge="kv group"):
     """How well every word of every head that asks fits every word of the head that answers it."""
@@ -347,6 +368,9 @@ def judge_fits(answer) -> str:
         try:
             made = answer(asks, answers)
         except Exception as error:
+            if heads == 6 and kv == 2 and "subscript" in str(error):
+                return ("einsum meets a kv of another size than that of answers, 2: after the split kv comes before "
+                        "group, and kv=kv says how many there are")  # fmt: skip
             if heads == 6 and kv == 2:
                 raise
             told = f"right where 2 answer for 6; with {heads} heads that ask and {kv} that answer it raised "
@@ -399,6 +423,12 @@ def judge_probe(answer) -> str:
         return "it says False of all: where those that answer are alike, it makes no difference which of them is met"
     if found == [not wanted for wanted, _, _ in versions]:
         return "it says the opposite: True is for one that deals out in turn, False where neighbours share"
+    if len(set(found)) == 1 and alike and all(asks and not answers for asks, answers in alike):
+        return (f"it says {found[0]} of all, right and wrong: the two heads that you compare share one that answers "
+                "by both ways, or by neither; write the kv of each head, both ways")  # fmt: skip
+    if found == [False, False, True, True, True, True]:
+        return (f"it says True of {versions[2][1]}: it compares with the numbers of another fit; compare two heads of "
+                "the one that is given")  # fmt: skip
     return first_fault(*(said(mine == wanted, f"it should say {wanted} of {name}")
                          for mine, (wanted, name, _) in zip(found, versions)))  # fmt: skip
 
@@ -417,6 +447,8 @@ NAMED_POOLS = {
         ("batch (row down) (column across) -> batch row column", "max"),
     "rows and columns have changed places: (batch, row, column) is asked for":
         ("batch (row down) (column across) -> batch column row", "mean"),
+    "every mean is right, and `(row column)` makes one axis of two: without parentheses each stays its own":
+        ("batch (row down) (column across) -> batch (row column)", "mean"),
     "down and across, the places inside a patch, stay, and the patches are averaged; row and column should stay":
         ("batch (row down) (column across) -> batch down across", "mean"),
 }  # fmt: skip
@@ -431,7 +463,14 @@ def judge_pool(answer, down: int = 2, across: int = 2) -> str:
             for column in range(columns):
                 patch = pictures[:, row * down : (row + 1) * down, column * across : (column + 1) * across]
                 wanted[:, row, column] = patch.sum(dim=(1, 2)) / (down * across)
-        made = answer(pictures)
+        try:
+            made = answer(pictures)
+        except Exception as error:
+            if "Could not infer sizes" in str(error):
+                return "einops cannot know how large a patch is: give the two sizes of one, as `head=3` on the page"
+            if "Identifiers only on one side" in str(error) and "rearrange" in str(error):
+                return "rearrange keeps every number, so every name stands on both sides; here the mean is taken: reduce"
+            raise
         told = same_tensor(f"pool of pictures of {tuple(pictures.shape[1:])}", made, wanted, 1e-4)
         for says, (pattern, how) in NAMED_POOLS.items() if told and isinstance(made, torch.Tensor) else ():
             slip = reduce(pictures, pattern, how, down=down, across=across)
@@ -531,7 +570,7 @@ component.exercises = (
             "Multiply (1, 1) with each of the five rows of `k`, number by number, and add up all ten products.",
         ),
         starter="its_number = ...  # your number",
-        answers={"its_number": typed_number(8, 0.001, ASKED)},
+        answers={"its_number": judge_asked},
         solution="its_number = (1 * 0 + 1 * 0) + (1 * 2 + 1 * 1) + (1 * 1 + 1 * 0) + (1 * 0 + 1 * 2) + (1 * 2 + 1 * 0)",
         why="0 + 3 + 1 + 2 + 2: the row of scores, summed. Had both called their words `query`, it would be 2.",
     ),
