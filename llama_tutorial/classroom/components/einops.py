@@ -469,7 +469,7 @@ def judge_pool(answer, down: int = 2, across: int = 2) -> str:
             if "Could not infer sizes" in str(error):
                 return "einops cannot know how large a patch is: give the two sizes of one, as `head=3` on the page"
             if "Identifiers only on one side" in str(error) and "rearrange" in str(error):
-                return "rearrange keeps every number, so every name stands on both sides; here the mean is taken: reduce"
+                return "rearrange keeps every number, so each name stands on both sides; for a mean, reduce"
             raise
         told = same_tensor(f"pool of pictures of {tuple(pictures.shape[1:])}", made, wanted, 1e-4)
         for says, (pattern, how) in NAMED_POOLS.items() if told and isinstance(made, torch.Tensor) else ():
