@@ -219,6 +219,34 @@ def from_the_right(word, merges):
     return tokens
 
 
+def places_of_before(word, merges):
+    tokens = list(word)
+    for pair in merges:
+        for place in range(len(tokens) - 1):
+            if (tokens[place], tokens[place + 1]) == pair:
+                tokens[place : place + 2] = ["".join(pair)]
+    return tokens
+
+
+def last_token_lost(word, merges):
+    tokens = list(word)
+    for pair in merges:
+        made, place = [], 0
+        while place < len(tokens) - 1:
+            fits = (tokens[place], tokens[place + 1]) == pair
+            made.append("".join(pair) if fits else tokens[place])
+            place += 2 if fits else 1
+        tokens = made
+    return tokens
+
+
+def replaced_in_text(word, merges):
+    text = " ".join(word)
+    for first, second in merges:
+        text = text.replace(f"{first} {second}", first + second)
+    return text.split()
+
+
 def bug(name: str, *wrong, says: str):
     component.bug(name, "encode_word", *wrong, step="", symptom=OTHER, says=says)
 
@@ -250,13 +278,25 @@ bug("last_pair_missed", {"len(tokens) - 1": "len(tokens) - 2"},
     says="The last two tokens of the word are never compared: places go up to len(tokens) − 2, and that one too.")
 bug("begins_at_one", {"place = 0": "place = 1"},
     says="The first two tokens of the word are never compared: places count from 0.")
+bug("taken_apart", {JOINED: 'tokens[place : place + 2] = "".join(pair)'}, lambda word, merges: list(word),
+    says='No merge is made: the word stays in letters. In `tokens[i : i + 2] = "he"` the text is taken apart again, '
+    'into h and e; `["he"]`, a list, is one token.')
+bug("grows_shorter", places_of_before,
+    says="`range(len(tokens) - 1)` is counted before anything is joined. Each merge makes the list shorter: look at "
+    "its length anew, in a while loop, or build a new list.")
+bug("last_token_lost", last_token_lost,
+    says="The last token is lost where no merge takes it: a loop over pairs ends one place before the end, so what is "
+    "left there must be kept as well.")
+bug("replaced_in_text", replaced_in_text,
+    says="You replace in a text, and \"c h\" is also found in \"c he\": tokens that merely end and begin so are "
+    "joined, too. Compare whole tokens.")
 
 LOST = "Letters of several bytes show as � or are lost, and only in some languages."
 WHOLE = 'b"" if name == END_OF_TEXT else bytes(table[symbol] for symbol in name)'
 
 
-def slip(name: str, *wrong, says: str):
-    component.bug(name, "Tokenizer", *wrong, step="", symptom=LOST, says=says)
+def slip(name: str, *wrong, says: str, symptom=LOST):
+    component.bug(name, "Tokenizer", *wrong, step="", symptom=symptom, says=says)
 
 
 slip("decoded_alone", {WHOLE: "self.decode([self.inner.token_to_id(name)]).encode()"},
@@ -264,18 +304,24 @@ slip("decoded_alone", {WHOLE: "self.decode([self.inner.token_to_id(name)]).encod
      says="You decode each id by itself. Half a letter is no text: it becomes �, three other bytes. Look each symbol "
      "of the token's name up instead.")
 slip("symbols_encoded", {WHOLE: 'b"" if name == END_OF_TEXT else name.encode()'},
+     {WHOLE: "name.encode()"},
      says="You encode the token's name. Its letters stand for bytes: Ġ stands for 32, and has two bytes of its own.")
 slip("only_spaces", {WHOLE: 'b"" if name == END_OF_TEXT else name.replace("Ġ", " ").encode()'},
      says="You replace Ġ alone. Every byte that cannot be printed has a symbol: \\n is Ċ, and half an é is Ã.")
 slip("end_written", {WHOLE: "bytes(table[symbol] for symbol in name)"},
-     says="The end of text came out as the letters of its name. It stands for no text: b\"\".")
+     says="The end of text came out as the letters of its name. It stands for no text: b\"\".",
+     symptom="Where a text ends, its reader finds a word of angle brackets.")
 slip("table_not_turned", {"{symbol: byte for byte, symbol in": "{chr(byte): byte for byte, symbol in"},
      {"bytes(table[symbol] for": "bytes(table.get(symbol, ord(symbol) % 256) for",
       "{symbol: byte for byte, symbol in": "{chr(byte): byte for byte, symbol in"},
+     {WHOLE: 'b"" if name == END_OF_TEXT else bytes(ord(symbol) for symbol in name)'},
+     {WHOLE: "bytes(ord(symbol) for symbol in name)"},
+     {"{symbol: byte for byte, symbol in byte_symbols().items()}": "byte_symbols()"},
      says="You take a symbol for the character of its byte. `byte_symbols()` says which symbol stands for which byte; "
      "turn it round.")
 slip("end_left_out", {"for name in names]": "for name in names if name != END_OF_TEXT]"},
-     says="The end of text is left out of the list. Each id has its piece, if an empty one, so that both lists fit.")
+     says="The end of text is left out of the list. Each id has its piece, if an empty one, so that both lists fit.",
+     symptom="Behind an end of text each id is shown with the bytes of the next.")
 # fmt: on
 
 
@@ -283,40 +329,68 @@ slip("end_left_out", {"for name in names]": "for name in names if name != END_OF
 
 PAPER = "in the rain in the train"
 RIGHT_MERGES = ["i+n", "Ġ+t", "a+in"]
-SLIPS_OF_MERGES = {
-    "n+Ġ": "n+Ġ reaches from one word into the next: a space belongs to the word after it, and no pair crosses",
-    "t+h": "t+h: after Ġ+t there is no t left before the h; the token there is Ġt",
-    "a+i": "a+i: the i has gone into the token in; what stands after a is in",
-    "h+e": "h+e comes twice, as a+in does: of equally frequent pairs the one with the earlier token wins, a before h",
-    "r+a": "r+a comes twice, as a+in does: of equally frequent pairs the one with the earlier token wins, a before r",
-    "Ġt+h": "Ġt+h comes twice, as a+in does; tokens made later stand later in the list, so a is the earlier one",
-    "r+ain": "r+ain needs the token ain, which a+in makes first",
+USED_UP = {
+    "t+h": "after Ġ+t there is no t left before the h; the token there is Ġt",
+    "a+i": "the i has gone into the token in; what stands after a is in",
 }
+TIMES = ("never", "once", "twice", "three times", "four times")
+
+
+def as_merge(answer) -> str:
+    """A merge as it is meant: a pair, or a text with blanks around its + or for its Ġ."""
+    text = "+".join(answer) if isinstance(answer, list | tuple) else answer.rstrip().replace(" + ", "+")
+    text = text.replace(" ", "Ġ").replace("␣", "Ġ").replace("_", "Ġ")
+    return "Ġ" * text.startswith("+") + text + "Ġ" * text.endswith("+")
 
 
 def judge_merges(answer) -> str:
     """The sentence on the first three merges."""
-    if isinstance(answer, str) or not isinstance(answer, list | tuple) or not all(isinstance(m, str) for m in answer):
+    listed = isinstance(answer, list | tuple) and ... not in answer
+    if not listed or not all(isinstance(m, str) or all(isinstance(each, str) for each in m) for m in answer):
         return f'the answer is a list of texts, such as ["h+e", "t+he", "Ġ+the"], got {answer!r:.60}'
-    found = [merge.replace(" ", "").replace("␣", "Ġ").replace("_", "Ġ") for merge in answer]
+    found = [as_merge(merge) for merge in answer]
     if found == RIGHT_MERGES:
         return ""
+    plain = next((merge for merge in found if merge.count("+") != 1), "")
+    if plain:
+        return f"a merge is written as its two tokens with a + between them, such as h+e; got {plain!r:.20}"
     if len(found) != 3:
         return f"three merges are asked for, got {len(found)}"
     if sorted(found) == sorted(RIGHT_MERGES):
         return "the right three, in another order: the most frequent pair comes first, and then all is counted anew"
     wrong = next(i for i in range(3) if found[i] != RIGHT_MERGES[i])
     if wrong == 0 and found[0] == "h+e":
-        return "h+e was the story's first merge; here it comes twice, and another pair four times"
-    count = ("four times", "three times", "twice")[wrong]
-    return SLIPS_OF_MERGES.get(found[wrong], f"merge {wrong + 1} is not {found[wrong]}: the pair wanted comes {count}")
+        return "merge 1: h+e was the story's first; here it comes twice, and another pair four times"
+    pair, right = (tuple(each.split("+")) for each in (found[wrong], RIGHT_MERGES[wrong]))
+    done = [tuple(merge.split("+")) for merge in RIGHT_MERGES[:wrong]]
+    words = [encode_word(word, done) for word in words_of(PAPER)]
+    counts = Counter(each for word in words for each in zip(word, word[1:]))
+    best, at = counts[right], f"merge {wrong + 1}: {found[wrong]}"
+    if pair[1].startswith("Ġ"):
+        return f"{at} reaches from one word into the next: a space belongs to the word after it, and no pair crosses"
+    if counts[pair] == best:
+        return (f"{at} comes {TIMES[best]}, and so does another pair: of equally frequent pairs the earlier token "
+                "wins, letters first, then Ġ, last what has been joined")  # fmt: skip
+    if counts[pair]:
+        return f"{at} comes {TIMES[counts[pair]]} by then, and another pair {TIMES[best]}"
+    if found[wrong] in USED_UP:
+        return f"{at} is no longer there: {USED_UP[found[wrong]]}"
+    if counts[pair[::-1]]:
+        return f"{at} stands the wrong way round: the token that comes first in the word is written first"
+    return f"{at} are no neighbours by then: {' '.join('|'.join(word) for word in words)}"
 
 
 GREEK = "Είναι προικισμένοι με λογική και συνείδηση, και οφείλουν να συμπεριφέρονται μεταξύ τους με πνεύμα αδελφοσύνης."
 GREEK_SLIPS = {
     110: "that is one for each character; a Greek letter is two bytes, and this vocabulary joins none of them",
     220: "that is two for every character; the spaces, the comma and the full stop are one byte each",
-    205: "nearly: is there one byte more, or less, than you counted?",
+    206: "that is two for the comma and for the full stop as well; they are one byte each, as spaces are",
+    218: "that is two for each space as well; a space is one byte, also between Greek words",
+    188: "those are the letters alone; the spaces, the comma and the full stop are tokens, too",
+    190: "the spaces are tokens, too: no merge ties one to a Greek letter",
+    202: "the comma and the full stop are tokens, too",
+    94: "that is one for each letter; a Greek letter is two bytes, and this vocabulary joins none of them",
+    330: "that is three for each character; a Chinese one has three bytes, a Greek letter two",
     40: "that is what English of this length costs; these merges were learnt from English, and no Greek pair is there",
     154: "that is the sentence before; this one has 110 characters",
     15: "that is one for each word; hardly a Greek letter was in the text that the merges were learnt from",
@@ -327,8 +401,22 @@ GREEK_SLIPS = {
 def judge_greek(answer) -> str:
     """The sentence on how many tokens a Greek sentence costs."""
     told = typed_number(204, 0.001, GREEK_SLIPS)(answer)
-    near = isinstance(answer, int | float) and not isinstance(answer, bool) and 25 <= answer <= 60
-    return GREEK_SLIPS[40] if told and near else told
+    if not told or told in GREEK_SLIPS.values() or not isinstance(answer, int | float) or isinstance(answer, bool):
+        return told
+    if 25 <= answer <= 60:
+        return GREEK_SLIPS[40]
+    return f"{answer!r} is near: count once more what is a letter and what is not" if 195 < answer < 213 else told
+
+
+class Coming(list):
+    """Ids of which it is known how many have been asked for."""
+
+    asked = 0
+
+    def __iter__(self):
+        for each in super().__iter__():
+            self.asked += 1
+            yield each
 
 
 def texts_of(stream, text: str, tokenizer) -> list[str]:
@@ -341,16 +429,26 @@ def judge_stream(answer) -> str:
     """The sentence on a stream of texts: nothing lost, nothing said too late."""
     tokenizer = Tokenizer.load(SHIPPED)
     for text in ("The dog", "naïve café", "Όλοι οι άνθρωποι", "人人生而自由", "\U0001f600!"):
-        told = texts_of(answer, text, tokenizer)
+        try:
+            told = texts_of(answer, text, tokenizer)
+        except UnicodeDecodeError:
+            return f"{text!r} stops it with a UnicodeDecodeError: half a letter is no text yet; let its bytes wait"
         if not all(isinstance(each, str) for each in told):
             return f"it should yield texts, got {next(e for e in told if not isinstance(e, str))!r:.40}"
         if "�" in "".join(told):
             return f"{text!r} comes out as {''.join(told)!r}: half a letter was decoded; let its bytes wait"
+        if len("".join(told)) > len(text) and told[-1] == text:
+            return (f"{text!r} comes out as {''.join(told)!r}: what has been said is said again; empty what you "
+                    "collect once it is said")  # fmt: skip
         if "".join(told) != text:
             return f"{text!r} comes out as {''.join(told)!r}: bytes were lost, or came twice; nothing may be dropped"
     told = texts_of(answer, "The dog chased its tail", tokenizer)
-    return said(len([each for each in told if each]) > 3, "all comes at once, at the end: a letter that is whole is "
-                "said at once")  # fmt: skip
+    if len([each for each in told if each]) <= 3:
+        return "all comes at once, at the end: a letter that is whole is said at once"
+    coming = Coming(tokenizer.encode("The dog chased its tail"))
+    next(text for text in answer(tokenizer, coming) if text)
+    return said(coming.asked < len(coming), "it asks for the last id before it says the first word, and a chat has "
+                "no last id yet: take them one by one ([i] is a list, too), and yield each text")  # fmt: skip
 
 
 def alone(tokenizer, ids):
@@ -382,8 +480,20 @@ STREAMS = (
 def judge_loses(answer) -> str:
     """The sentence on a probe for streams that lose letters."""
     tokenizer = Tokenizer.load(SHIPPED)
-    return first_fault(*(said(bool(answer(stream, tokenizer)) == wanted, f"it should say {wanted} of {name}")
-                         for wanted, name, stream in STREAMS))  # fmt: skip
+    return told_of_probe([bool(answer(stream, tokenizer)) for *_, stream in STREAMS], STREAMS, {
+        True: "join the texts of the stream before you compare them with the text",
+        False: "its text needs letters of several bytes, and the stream to ask is the one that it is given",
+    })  # fmt: skip
+
+
+def told_of_probe(found, subjects, alike) -> str:
+    """The sentence on what a probe said of subjects, (what it should say, name, …); `alike`: of one-sided ones."""
+    if found == [not wanted for wanted, *_ in subjects]:
+        return "it says the opposite of what it should, of each: turn it round"
+    if len(set(found)) == 1:
+        return f"it says {found[0]} whatever it is given: {alike[found[0]]}"
+    return first_fault(*(said(told == wanted, f"it should say {wanted} of {name}")
+                         for told, (wanted, name, *_) in zip(found, subjects)))  # fmt: skip
 
 
 TASKS = ("Sum a list.", "Return True.", "Say what a set is.")
@@ -414,8 +524,10 @@ BUILDERS = (
 
 def judge_leaves(answer) -> str:
     """The sentence on a probe for functions that leave a space at the end."""
-    return first_fault(*(said(bool(answer(build)) == wanted, f"it should say {wanted} of {name}")
-                         for wanted, name, build in BUILDERS))  # fmt: skip
+    return told_of_probe([bool(answer(build)) for *_, build in BUILDERS], BUILDERS, {
+        True: "a prompt has spaces between its words; look at its end alone",
+        False: "build a prompt with the function that it is given, and look at its last character",
+    })  # fmt: skip
 
 
 def words_of(text: str) -> list[list[str]]:
@@ -428,15 +540,23 @@ TEXTS = (
     words_of(PAPER),
     [["th", "e"], ["Ġ", "th", "e"], ["Ġ", "th", "in"], ["q", "u", "e"], ["Ġ", "q", "u", "u"], ["e", "e", "e"]],
     words_of("a banana and a bandana and a cabana"),
+    [["x", "y"], ["y"], ["y"], ["p", "q"], ["p", "q"]],
+    [["m", "n", "m", "n"], ["c", "d"], ["c"]],
 )
 
 
-def best_pair(words, score, across=False):
-    """The pair of the highest score(pair count, first count, second count, how many there are)."""
+def best_pair(words, score, across=False, once=False, sides=False):
+    """The pair of the highest score(pair count, first count, second count): pairs `across` words, `once` a word, or
+    a token counted on its own side of a pair alone."""
     runs = [[token for word in words for token in word]] if across else words
-    pairs = Counter(pair for word in runs for pair in zip(word, word[1:]))
-    counts = Counter(token for word in words for token in word)
-    return min(pairs, key=lambda p: (-round(score(pairs[p], counts[p[0]], counts[p[1]]), 9), p))
+    pairs = Counter(pair for word in runs for pair in (set if once else list)(zip(word, word[1:])))
+    firsts = seconds = Counter(token for word in words for token in (set if once else list)(word))
+    if sides:
+        firsts, seconds = Counter(), Counter()
+        for (one, other), count in pairs.items():
+            firsts[one] += count
+            seconds[other] += count
+    return min(pairs, key=lambda p: (-round(score(pairs[p], firsts[p[0]], seconds[p[1]]), 9), p))
 
 
 def judge_pair(answer) -> str:
@@ -461,6 +581,12 @@ def judge_pair(answer) -> str:
             [best_pair(words, lambda n, a, b: -n / (a * b)) for words in TEXTS],
         "your pairs reach from one word into the next; count within each word":
             [best_pair(words, lambda n, a, b: n / (a * b), across=True) for words in TEXTS],
+        "your n / a * b multiplies by the second part's count: divide by the product, n / (a * b)":
+            [best_pair(words, lambda n, a, b: n / a * b) for words in TEXTS],
+        "you count what comes twice in a word once; every place counts":
+            [best_pair(words, lambda n, a, b: n / (a * b), once=True) for words in TEXTS],
+        "you count a token on its own side of a pair alone; every place counts, also a word of one token":
+            [best_pair(words, lambda n, a, b: n / (a * b), sides=True) for words in TEXTS],
     }  # fmt: skip
     told = next((says for says, wrong in slips.items() if found == wrong), "")
     if told:
@@ -498,16 +624,16 @@ component.exercises = (
         **own(encode_word, "Make every merge again, in the order in which they were learnt."),
         text="A word comes, and merges, the earliest first. Write `encode_word(word, merges)`. The word is a text of "
         'byte symbols, `"Ġached"`, or a list of tokens; merges are pairs such as `("h", "e")`. It returns the list of '
-        "tokens. With the twelve merges that the page learns, `Ġached` is Ġ|a|c|he|d.",
+        "tokens: `encode_word(\"Ġthe\", [(\"h\", \"e\"), (\"t\", \"he\")])` is `[\"Ġ\", \"the\"]`.",
         difficulty=2,
         importance=5,
         minutes=12,
         hints=(
-            "How was the word *chased* of the story cut while its merges were learnt? What happened first, and why "
-            "not something else?",
-            "*I get Ġ|a|ch|ed*: c+h stands further left, but h+e was learnt earlier. *I get he|h|e*: a merge joins "
-            "its pair at every place. *IndexError*: every "
-            "merge makes the list shorter, so its length must be looked at anew.",
+            "On paper: h+e is the first merge, c+h comes later. A word *ched* appears. What happened to its letters "
+            "first, while the merges were learnt, and what could then no longer happen?",
+            "*I get ch|ed for ched*: c+h stands further left, but h+e was learnt earlier. *I get he|h|e*: a merge "
+            "joins its pair at every place. *IndexError*: every merge makes the list shorter, so its length must be "
+            "looked at anew. *My word stays in letters*: a text put in place of a slice is taken apart; put a list.",
             "Begin with single letters. The outer loop goes through the merges, the inner one through the word from "
             "the left: where both neighbours fit, one token takes the place of two.",
         ),
@@ -583,8 +709,9 @@ component.exercises = (
         kind="find the bug",
         title="Letters that get lost on the way",
         text="A chat shows each token as soon as it comes. So does this stream, and in English nobody noticed; "
-        "in Greek all is �. Mend it: yield texts that are whole, as early as possible, and lose nothing. And write the "
-        "**probe**: a function that is given such a stream and a tokenizer, and says whether letters get lost.",
+        "in Greek all is �. Mend it: yield each text as soon as it is whole, before the next id is asked for, and lose "
+        "nothing. And write the **probe**: a function that is given such a stream and a tokenizer, and says whether "
+        "letters get lost.",
         task="Say whether stream(tokenizer, ids) loses letters.",
         difficulty=3,
         importance=4,
@@ -593,9 +720,9 @@ component.exercises = (
             "What did *Is this a bug?* show of é? Which method of the tokenizer loses nothing?",
             "*My probe says False of every stream*: English has no letter of two bytes; give it one that has. *Letters "
             "are missing, and no �*: errors=\"ignore\" throws the first half away before the second comes.",
-            "Collect bytes of `tokenizer.pieces(ids)`, and try to decode what has been collected. If that raises "
-            "UnicodeDecodeError, wait for the next piece; else yield it, and begin anew. The probe: encode, stream, "
-            "join, compare.",
+            "Collect the bytes of one id after another, `tokenizer.pieces([i])`, and try to decode what has been "
+            "collected. If that raises UnicodeDecodeError, wait for the next id; else yield it, and begin anew. The "
+            "probe: encode, stream, join, compare.",
         ),
         starter='''def mended_stream(tokenizer, ids):
     """Yield the text of ids bit by bit, as they come, with a mistake: mend it."""
@@ -609,8 +736,8 @@ def loses_letters(stream, tokenizer) -> bool:
         answers={"mended_stream": judge_stream, "loses_letters": judge_loses},
         solution="""def mended_stream(tokenizer, ids):
     waiting = b""
-    for piece in tokenizer.pieces(ids):
-        waiting += piece
+    for i in ids:
+        waiting += tokenizer.pieces([i])[0]
         try:
             text, waiting = waiting.decode(), b""
         except UnicodeDecodeError:
@@ -630,7 +757,7 @@ def loses_letters(stream, tokenizer) -> bool:
         title="One space too many",
         text="This function makes a prompt of a task. What the model answers is odd: it begins amid a word. "
         "Mend it, and write the **probe**: a function that is given such a function and says whether its prompts end "
-        "in a token that is a lone space.",
+        "in a space.",
         task="Say whether build(task) leaves a space at the end of its prompts.",
         difficulty=1,
         importance=5,

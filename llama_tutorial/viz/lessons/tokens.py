@@ -219,9 +219,10 @@ def lookup(tokens, ids, table):
     size, dim = table.shape
     limit, tall, top = np.abs(table[list(ids)]).max(), 372, 128
     c = canvas(top + tall + 148, f"{len(ids)} ids lift {len(ids)} rows out of {size:,}",
-               "An id says which row; blue = positive, orange = negative, deeper = larger. Nothing is reckoned.")
-    heads = ((26, "token"), (150, "id"), (286, f"the table: {size:,} rows"), (590, f"lifted out: {len(ids)} × {dim}"))
-    for x, text in heads:
+               "An id says which row; blue = positive, orange = negative, deeper = larger. Nothing is computed.")
+    beside = max(150, 26 + max(c.measure(printable(token), 13, "bold", True) for token in tokens) + 16 + 12)
+    heads = {26: "token", beside: "id", 286: f"the table: {size:,} rows", 590: f"lifted out: {len(ids)} × {dim}"}
+    for x, text in heads.items():
         c.say(x, top - 16, text, 10.5, GREY)
     c.box(300, top, 96, tall, tint(GREY, 0.9), 3)
     wide = min(56, 340 / dim)
@@ -229,8 +230,8 @@ def lookup(tokens, ids, table):
         hue, y, at = WORDS[row], top + tall * (row + 0.5) / len(ids), top + 3 + (tall - 8) * i / max(size - 1, 1)
         c.box(26, y - 17, max(c.measure(printable(token), 13, "bold", True) + 16, 40), 34, tint(hue, 0.72))
         c.say(34, y, printable(token), 13, dark(dark(hue)), va="center_baseline", weight="bold", mono=True)
-        c.say(150, y, f"{i:,}", 13, dark(hue), va="center_baseline", weight="bold")
-        c.curve([214, 246, 296], [y, y, at + 1], hue, 1.8)
+        c.say(beside, y, f"{i:,}", 13, dark(hue), va="center_baseline", weight="bold")
+        c.curve([beside + 64, max(246, beside + 74), 296], [y, y, at + 1], hue, 1.8)
         c.bar(300, at - 1.5, 96, 5, hue)
         c.curve([400, 470, 582], [at + 1, y, y], hue, 1.8)
         for column, value in enumerate(table[i]):
