@@ -101,6 +101,18 @@ def every_fourth(x, weight, eps):
     return weight * x / (x[..., ::4].square().mean(dim=-1, keepdim=True) + eps).sqrt()
 
 
+def not_cut(x, weight, eps):
+    return weight * (x / (x.square().mean(dim=-1, keepdim=True) + eps).sqrt())
+
+
+def as_many_heads_as_gains(x, weight, eps):
+    return not_cut(x.unflatten(-1, (len(weight), -1)), weight, eps).flatten(-2)
+
+
+def no_one_left(x, weight, eps):
+    return weight * x / (x[..., : x.shape[-1] // 4].square().mean(dim=-1) + eps).sqrt()
+
+
 WRONG = [
     ("size_three_four", 0.8, "and then the gain"),
     ("size_three_four", 0.849, "that is the first number"),
@@ -127,12 +139,15 @@ WRONG = [
     ("too_small_by_root_dim", lambda norm: False, "should say True of"),
     ("too_small_by_root_dim", is_small, "whatever dim is"),
     ("head_norm", all_heads_at_once, "all heads share one size"),
+    ("head_norm", not_cut, "cut x into heads"),
+    ("head_norm", as_many_heads_as_gains, "the gain has the width of one head"),
     ("head_norm", cut_across, "cut the wrong way"),
     ("gain_folded", lambda matrix, gain: matrix @ gain, "one vector is left"),
     ("gain_folded", lambda matrix, gain: gain[:, None] * matrix, "rows were scaled, which are what comes out"),
     ("gain_folded", lambda matrix, gain: matrix / gain, "divided by the gain"),
     ("gain_folded", lambda matrix, gain: matrix.mul_(gain), "wrote into a tensor"),
     ("partial_norm", first_four, "4 equal parts"),
+    ("partial_norm", no_one_left, "unless a 1 is left"),
     ("partial_norm", every_fourth, "every 4th number"),
     ("partial_norm", first_alone, "divide all of them"),
     (

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ...rms_norm import LlamaRMSNorm, rms_norm
 from ..course.exercise import Exercise, chosen, first_fault, own, same_tensor, typed_number
-from ..judge.guard import Fault, call
+from ..judge.guard import Fault, call, own_line
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import built, normal, own_weights, reached, run_with, tells_gradient
 
@@ -493,6 +493,14 @@ WORKED_HEADS = """def head_norm(x, weight, eps):
     return x * torch.rsqrt(x.square() @ together + eps) * weight.repeat(heads)"""
 
 
+def _unlike_sizes(error: RuntimeError, told: str) -> str:
+    """What is said where two tensors do not line up, with the learner's line; any other error is raised again."""
+    if "must match the size" not in str(error):
+        raise error
+    line = own_line(error)
+    return f"the sizes do not match{f', in your {line}' if line else ''}: {told}"
+
+
 def judge_head_norm(answer, values: int = 0) -> str:
     """The sentence on a norm of heads, after which so many heads of values come out as they went in."""
     faults, besides = [], f" and {values} of values" * bool(values)
@@ -503,7 +511,14 @@ def judge_head_norm(answer, values: int = 0) -> str:
             here = slice(head * dim, (head + 1) * dim)
             size = (x[..., here].square().sum(dim=-1, keepdim=True) / dim + 0.1).sqrt()
             wanted[..., here] = x[..., here] / size * weight
-        mine = answer(x.clone(), weight, 0.1)
+        try:
+            mine = answer(x.clone(), weight, 0.1)
+        except RuntimeError as error:
+            return _unlike_sizes(
+                error,
+                f"the gain has the width of one head, here {dim}, so what it multiplies ends in {dim}, too: cut "
+                "x into heads of as many numbers first",
+            )
         for told, wrong in _heads_norms(x, weight).items():
             if not values and isinstance(mine, torch.Tensor) and mine.shape == x.shape and heads > 1:
                 if torch.allclose(mine, wrong, atol=1e-5):
@@ -676,7 +691,11 @@ def judge_partial_norm(answer, of: int = 4) -> str:
         for i in range(seen):
             total += x[..., i : i + 1] ** 2
         wanted = x / torch.sqrt(total / seen + 0.1) * weight
-        mine = answer(x.clone(), weight, 0.1)
+        try:
+            mine = answer(x.clone(), weight, 0.1)
+        except RuntimeError as error:
+            told = "a mean takes its axis away unless a 1 is left (keepdim=True), and the gain is as wide as x"
+            return _unlike_sizes(error, told)
         if isinstance(mine, torch.Tensor) and mine.shape == wanted.shape:
             few, mean = x[..., :seen].square(), total / seen
             narrow = "only the first numbers are divided; divide all of them, by the size of the first"
