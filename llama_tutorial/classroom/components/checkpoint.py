@@ -1,17 +1,19 @@
 """Names, shapes and the order of rows between a file and a model: what must hold, what goes wrong, the exercises.
 
-Subjects are called as tensor_shapes(config) and to_halves(weight, heads).
+Subjects are called as tensor_shapes(config) and to_halves(weight, heads). What the lesson does not export, the first
+module that is off, is called as first_off(ours, theirs) and gives the place of the name; −1 is none.
 """
 
 import re
-from functools import partial
+from functools import cache, partial
 
 import torch
 
 from ...causal_lm import LlamaForCausalLM
 from ...checkpoint import tensor_shapes, to_halves, translate_config
 from ...config import LlamaConfig
-from ..course.exercise import Exercise, chosen, first_fault, said, same_tensor, typed_number
+from ...generation import load_shipped
+from ..course.exercise import Exercise, chosen, first_fault, own, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import normal
@@ -146,6 +148,79 @@ def steps(weight, heads):
 
 component.part(tensor_shapes, plainly, SHAPES, groups, locate_names)
 component.part(to_halves, plainly, ROWS, steps)
+
+
+# What no lesson exports: the first module that is off.
+
+
+def first_off(ours, theirs):
+    """The first module whose numbers are off, at some token, by more than 1e-5 of their size; None if none is."""
+    for name, wanted in theirs.items():
+        off = (ours[name] - wanted).norm(dim=-1)
+        if not (off <= 1e-5 * wanted.norm(dim=-1)).all():  # asked like this, a NaN is off as well
+            return name
+    return None
+
+
+FIRST = Cases()
+MODULES = "norm embed q attention mlp scores".split()  # not in the order of the alphabet
+
+
+def records(count: int = 5) -> dict:
+    """What six modules give, of very different sizes, in the order of computing."""
+    return {name: 10.0 ** (i - 3) * normal(60 + i, 1, count, 8) for i, name in enumerate(MODULES)}
+
+
+def rounded(theirs: dict) -> dict:
+    """The same numbers, rounded a little otherwise at every token."""
+    return {name: x + 1e-7 * x.norm(dim=-1, keepdim=True) * normal(70 + i, *x.shape)
+            for i, (name, x) in enumerate(theirs.items())}  # fmt: skip
+
+
+def moved(theirs: dict, name: str, tokens, by: float) -> dict:
+    """The numbers of one module made larger by a share, at some tokens."""
+    x = theirs[name].clone()
+    x[:, tokens] *= 1 + by
+    return {**theirs, name: x}
+
+
+def finds(name: str, says: str, ours: dict, theirs: dict):
+    """Enter the case `name`: where in their order the first module stands that is off."""
+    FIRST(says)(lambda first: first(ours, theirs)).__name__ = name
+
+
+SOUND, ALL = records(), slice(None)
+finds("nothing_off", "two models that are equal: None", SOUND, SOUND)
+finds("one_off", "one module is off at every token", moved(SOUND, "q", ALL, 0.5), SOUND)
+TWO = moved(moved(SOUND, "embed", ALL, 0.01), "scores", ALL, 0.9)
+finds("two_off", "two are off, the later one by more: the first is named", TWO, SOUND)
+finds("their_order", "ours come in another order: theirs counts", dict(sorted(TWO.items(), reverse=True)), SOUND)
+finds("small_numbers", "numbers of a thousandth, off by a hundredth of that", moved(SOUND, "norm", ALL, 0.01), SOUND)
+finds("rounding", "rounding alone, in small numbers and in large: None", rounded(SOUND), SOUND)
+finds("one_token", "one token of five is off, and by little", moved(SOUND, "attention", 3, 3e-5), SOUND)
+finds("first_token", "the first token alone is off", moved(SOUND, "attention", 0, 0.2), SOUND)
+finds("last_token", "the last token alone is off", moved(SOUND, "mlp", -1, -0.2), SOUND)
+UNEVEN = {name: x * torch.tensor([1, 1, 1e-4, 1, 1])[:, None] for name, x in SOUND.items()}
+finds("small_token", "a token whose numbers are small beside the others' is off", moved(UNEVEN, "q", 2, 0.03), UNEVEN)
+finds("zeros", "a token of zeros in both is not off", *2 * (moved(SOUND, "q", 1, -1.0),))
+finds("not_a_number", "a NaN is off", moved(SOUND, "mlp", 2, torch.nan), SOUND)
+LONG = records(300)
+finds("whole", "300 tokens, one of them off by 5e-5 of its size", moved(rounded(LONG), "mlp", 217, 5e-5), LONG)
+
+
+def adapt_first(function):
+    """A function that names a module, as the place of that name; −1 for None."""
+
+    def first(ours, theirs):
+        (found,) = call(lambda *given: (function(*given),), ours, theirs)
+        if found is not None and (not isinstance(found, str) or found not in theirs):
+            raise Fault(f"It should return a module's name, or None where none is off; it gave {found!r:.60}.")
+        return torch.tensor(-1.0 if found is None else float([*theirs].index(found)))
+
+    return first
+
+
+component.part(first_off, adapt_first, FIRST)
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -314,6 +389,80 @@ bug(
     says="It returns float32 whatever it is given. Moving rows changes no number: keep the weight's dtype.",
 )  # fmt: skip
 
+OFF, SIZE = "(ours[name] - wanted).norm(dim=-1)", "1e-5 * wanted.norm(dim=-1)"
+NOT_ALL = f"not (off <= {SIZE}).all()"
+
+
+def of_first(name: str, symptom: str, *edits, says: str):
+    bug(name, "first_off", *edits, step="", symptom=symptom, says=says)
+
+
+of_first(
+    "absolute_gap", "A broken module with small numbers passes, and a sound one with large numbers does not.",
+    {SIZE: "1e-5"}, {SIZE: "1e-3"}, {f"{NOT_ALL}": "not torch.allclose(ours[name], wanted, rtol=0, atol=1e-3)"},
+    says="You compare the gap itself with a limit. Small numbers then hide a mistake, and large ones are called off "
+    "for their rounding: divide by the size of theirs, or make the limit a share of it.",
+)  # fmt: skip
+of_first(
+    "each_number_alone", "Sound modules are called off.",
+    {NOT_ALL: "not torch.allclose(ours[name], wanted, rtol=1e-5, atol=0)"},
+    {NOT_ALL: "not ((ours[name] - wanted).abs() <= 1e-5 * wanted.abs()).all()"},
+    says="You compare each number with its own size. A number near 0 among large ones is rounded as they are: take "
+    "the size of the token's whole vector.",
+)  # fmt: skip
+of_first(
+    "all_tokens_at_once", "A mistake at one token of a long text is missed.",
+    {OFF: "(ours[name] - wanted).norm()", SIZE: "1e-5 * wanted.norm()"}, {SIZE: "1e-5 * wanted.norm()"},
+    says="You take one size for all tokens. One token that is off drowns among the others: norm(dim=-1) gives each "
+    "token its own.",
+)  # fmt: skip
+of_first(
+    "off_only_if_everywhere", "What is right at the first token, as with a wrong pairing, is not seen.",
+    {".all()": ".any()"}, {NOT_ALL: f"(off > {SIZE}).all()"},
+    says="You ask that every token be off. One is enough.",
+)  # fmt: skip
+of_first(
+    "one_token_looked_at", "What goes wrong at other tokens is not seen.",
+    {f"(off <= {SIZE}).all()": f"(off <= {SIZE})[..., -1].all()"},
+    {f"(off <= {SIZE}).all()": f"(off <= {SIZE})[..., 0].all()"},
+    says="You look at one token. Any token may be the one that is off.",
+)  # fmt: skip
+of_first(
+    "signed_gap", "Modules whose numbers are too low pass.", {OFF: "(ours[name] - wanted).amax(dim=-1)"},
+    says="The sign of the difference counts in yours: what is too low, or too low in most places, passes.",
+)  # fmt: skip
+of_first(
+    "nan_passes", "A model full of NaN is said to agree.", {NOT_ALL: f"(off > {SIZE}).any()"},
+    {NOT_ALL: "(off / wanted.norm(dim=-1).clamp(min=1e-30) > 1e-5).any()"},
+    says="A NaN passes: every comparison with it is False. Ask whether all are within the limit, and deny that.",
+)  # fmt: skip
+of_first(
+    "nothing_by_nothing", "A token of zeros is called off.", {f"off <= {SIZE}": "off / wanted.norm(dim=-1) <= 1e-5"},
+    says="A token of zeros is 0/0, which is NaN. Compare off with a share of the size, and nothing is divided.",
+)  # fmt: skip
+of_first(
+    "last_off", "It names a module far behind the mistake.", {"in theirs.items()": "in reversed(theirs.items())"},
+    says="You name the last module that is off. Behind a mistake all are; the first one stands at it.",
+)  # fmt: skip
+of_first(
+    "by_alphabet", "It names a module far behind the mistake.", {"theirs.items()": "sorted(theirs.items())"},
+    {"name, wanted in theirs.items()": "name, wanted in ((name, theirs[name]) for name in ours)"},
+    says="You go through the names in another order than theirs, which is the order of computing.",
+)  # fmt: skip
+
+
+def most_off(ours, theirs):
+    """The mistake of naming the module whose gap is the largest."""
+    off = {name: ((ours[name] - right).norm(dim=-1) / right.norm(dim=-1)).max() for name, right in theirs.items()}
+    worst = max(off, key=off.get)
+    return worst if off[worst] > 1e-5 else None
+
+
+of_first(
+    "most_off", "It names the scores, or whatever grows.", most_off,
+    says="You name the module with the largest gap. A gap grows on its way: the first one stands at the mistake.",
+)  # fmt: skip
+
 
 # ----------------------------------------------------------------------------------------------------- the exercises
 
@@ -359,26 +508,200 @@ def judge_alike(answer) -> str:
     config, ours = tiny(4, 2)
     way_back = component.version("to_halves", component.bugs["checkpoint.the_way_back"].spellings[0])
 
-    def reader(weights, dtype=torch.float32, late=64):
+    def reader(weights, dtype=torch.float32, late=64, times=1.0):
         model = LlamaForCausalLM(config).to(dtype).eval()
         model.load_state_dict(weights, strict=False)
 
         @torch.inference_mode()
         def scores(ids):
-            found = model(ids).float()
+            found = times * model(ids).float()
             return torch.cat([found[:, :late], -found[:, late:]], dim=1)
 
         return scores
 
+    swapped, small = in_pairing(way_back, ours, q=4, k=2), {"times": 1e-4}
     told = {
-        "the same model": (True, reader(ours)),
-        "the same in float64, which rounds otherwise": (True, reader(ours, torch.float64)),
-        "one with the rows of q and k in the other pairing": (False, reader(in_pairing(way_back, ours, q=4, k=2))),
-        "one whose k alone is in another order": (False, reader(in_pairing(way_back, ours, k=2))),
-        "one that goes wrong at the 17th token": (False, reader(ours, late=16)),
+        "the same model": (True, reader(ours), reader(ours)),
+        "the same in float64, which rounds otherwise": (True, reader(ours), reader(ours, torch.float64)),
+        "one with the rows of q and k in the other pairing": (False, reader(ours), reader(swapped)),
+        "one whose k alone is in another order": (False, reader(ours), reader(in_pairing(way_back, ours, k=2))),
+        "one that goes wrong at the 17th token": (False, reader(ours), reader(ours, late=16)),
+        "one in the other pairing whose scores are all near 0.001": (
+            False, reader(ours, **small), reader(swapped, **small)),
+        "the same model in float64 whose scores are near 10,000": (
+            True, reader(ours, times=1e3), reader(ours, torch.float64, times=1e3)),
+    }  # fmt: skip
+    return first_fault(*(said(bool(answer(one, other)) == alike, f"reads_alike should say {alike} of {name}")
+                         for name, (alike, one, other) in told.items()))  # fmt: skip
+
+
+KEEPS = {
+    "k alone in the other pairing": (True, "whatever k says, a token that sees only itself gives itself the weight 1"),
+    "v in the other pairing": (False, "v is what attention passes on, at the first token as well"),
+    "q twice as large": (True, "q only makes scores, and of one score softmax makes 1, however large it is"),
+    "the two heads of k exchanged": (True, "k only makes scores, and of one score softmax makes 1"),
+    "the two heads of v exchanged": (False, "then each query head passes on what belongs to another"),
+    "the last norm forgotten": (False, "a norm acts on each token by itself, on the first as on any other"),
+}
+
+
+def other_head_first(weight, heads):
+    """The rows of two heads, the second head's first."""
+    return torch.cat(weight.chunk(heads)[::-1])
+
+
+@cache
+def keeps_first() -> dict:
+    """Which mistakes leave the scores of a tiny model's first token as they are."""
+    config, ours = tiny(4, 2)
+    doubled = {name: 2 * weight if "q_proj" in name else weight for name, weight in ours.items()}
+    plain = {name: torch.ones_like(weight) if name == "model.norm.weight" else weight for name, weight in ours.items()}
+    ways = (in_pairing(to_halves, ours, k=2), in_pairing(to_halves, ours, v=2), doubled,
+            in_pairing(other_head_first, ours, k=2), in_pairing(other_head_first, ours, v=2), plain)  # fmt: skip
+
+    @torch.inference_mode()
+    def first(weights):
+        model = LlamaForCausalLM(config).eval()
+        model.load_state_dict(weights, strict=False)
+        return model(torch.arange(9)[None])[0, 0]
+
+    return {name: torch.allclose(first(weights), first(ours)) for name, weights in zip(KEEPS, ways, strict=True)}
+
+
+def judge_first(answer) -> str:
+    if not isinstance(answer, dict) or answer.keys() != KEEPS.keys():
+        return "first_is_exact should keep its six names, each with True or False"
+    if not all(isinstance(mine, bool) for mine in answer.values()):
+        return "each of the six is True or False"
+    return first_fault(*(said(answer[name] == truth, f"{name}: {str(truth)}, because {KEEPS[name][1]}")
+                         for name, truth in keeps_first().items()))  # fmt: skip
+
+
+PARTS = "gate_proj up_proj down_proj".split()
+WHY = {
+    ("together", "gate_proj"): "its rows come in another order, so its numbers do",
+    ("together", "up_proj"): "its rows come in another order, so its numbers do",
+    ("together", "down_proj"): "its columns moved along with the units that they belong to, so each unit still writes "
+    "what it wrote",
+    ("alone", "gate_proj"): "the same numbers stand in other places",
+    ("alone", "up_proj"): "nothing has moved in it, nor in what it reads",
+    ("alone", "down_proj"): "each gate now opens for another unit's offer, so the products are new numbers",
+}
+
+
+@cache
+def seen_sorted() -> dict:
+    """What is seen of an MLP whose units are reordered together, and of one whose gate alone is."""
+    x, gate, up, down = normal(90, 5, 6), normal(91, 11, 6), normal(92, 11, 6), normal(93, 6, 11)
+    order = torch.arange(11).flip(0)
+
+    def gives(gate, up, down):
+        one, other = x @ gate.T, x @ up.T
+        return dict(zip(PARTS, (one, other, (torch.nn.functional.silu(one) * other) @ down.T)))
+
+    theirs = gives(gate, up, down)
+    ways = {"together": gives(gate[order], up[order], down[:, order]), "alone": gives(gate[order], up, down)}
+    return {(way, part): "equal" if torch.allclose(mine, theirs[part], atol=1e-4) else "sorted"
+            if torch.allclose(mine.sort().values, theirs[part].sort().values, atol=1e-4) else "off"
+            for way, ours in ways.items() for part, mine in ours.items()}  # fmt: skip
+
+
+def judge_sorted(answer, way: str) -> str:
+    words = ("equal", "sorted", "off")
+    if not isinstance(answer, dict) or [*answer] != PARTS or not all(word in words for word in answer.values()):
+        return 'each of the three is "equal", "sorted" or "off"'
+    truth = {part: seen_sorted()[way, part] for part in PARTS}
+    return first_fault(*(said(answer[part] == truth[part], f"{part} is {truth[part]!r}: {WHY[way, part]}")
+                         for part in PARTS))  # fmt: skip
+
+
+def judge_parts(answer) -> str:
+    theirs = {"w1": normal(94, 11, 6), "w2": normal(95, 6, 11), "w3": normal(96, 11, 6)}
+    mine = answer(dict(theirs))
+    names = {"gate_proj.weight": "w1", "up_proj.weight": "w3", "down_proj.weight": "w2"}
+    if not isinstance(mine, dict) or mine.keys() != names.keys():
+        return f"mended_parts should give the three names {', '.join(sorted(names))}"
+    return first_fault(*(same_tensor(f"of mended_parts, {name}", mine[name], theirs[part])
+                         for name, part in names.items()))  # fmt: skip
+
+
+def judge_exchanged(answer) -> str:
+    gate, up, down = normal(97, 9, 11), normal(98, 9, 11), normal(99, 9, 6)
+    theirs, near = dict(zip(PARTS, (gate, up, down))), {name: 1e-4 * x for name, x in zip(PARTS, (gate, up, down))}
+    swapped = {"gate_proj": up, "up_proj": gate, "down_proj": down.flip(0)}
+    noise = 1 + 1e-7 * normal(100, 9, 11)
+    late = {"gate_proj": torch.cat([gate[:5], up[5:]]), "up_proj": torch.cat([up[:5], gate[5:]]), "down_proj": down}
+    told = {
+        "a sound one": (False, theirs, theirs),
+        "one whose gate and up are exchanged": (True, swapped, theirs),
+        "the same, rounded otherwise": (True, {"gate_proj": up * noise, "up_proj": gate * noise}, theirs),
+        "one that has up twice, and no gate": (False, theirs | {"gate_proj": up}, theirs),
+        "one that has gate twice, and no up": (False, theirs | {"up_proj": gate}, theirs),
+        "one whose units are reordered": (False, theirs | {"gate_proj": gate.flip(1), "up_proj": up.flip(1)}, theirs),
+        "one whose down alone is wrong": (False, theirs | {"down_proj": -down}, theirs),
+        "one that is exchanged at the last tokens only": (False, late, theirs),
+        "a sound one whose numbers are all near 0.0001": (False, near, near),
     }
-    return first_fault(*(said(bool(answer(reader(ours), other)) == alike, f"reads_alike should say {alike} of {name}")
-                         for name, (alike, other) in told.items()))  # fmt: skip
+    return first_fault(*(said(bool(answer(ours, right)) == yes, f"gate_up_exchanged should say {yes} of {name}")
+                         for name, (yes, ours, right) in told.items()))  # fmt: skip
+
+
+@cache
+def patients() -> tuple:
+    """(what was read wrongly, its name, three gaps) of the shipped model, read in nine ways, beside it in float64."""
+    shipped, tokenizer = load_shipped()
+    weights = {name: weight.detach() for name, weight in shipped.named_parameters()}
+    ids = torch.tensor([tokenizer.encode("A dictionary is a mapping from keys to values, and the keys")])
+    back = component.version("to_halves", component.bugs["checkpoint.the_way_back"].spellings[0])
+    swapped = {name.replace("gate_proj", "?").replace("up_proj", "gate_proj").replace("?", "up_proj"): weight
+               for name, weight in weights.items()}  # fmt: skip
+    turned = {name: weight.T if "o_proj" in name else weight for name, weight in weights.items()}
+
+    @torch.inference_mode()
+    def reads(weights, dtype=torch.float32, **fields):
+        model = LlamaForCausalLM(LlamaConfig(shipped.config, **fields)).eval()
+        model.load_state_dict(weights, strict=False)
+        seen = {}
+        model.to(dtype).model.layers[0].self_attn.q_proj.register_forward_hook(
+            lambda module, given, found: seen.update(q=found[0].double())
+        )
+        return {"scores": model(ids)[0].double(), **seen}
+
+    theirs = reads(weights, torch.float64)
+    by_2, by_8 = ({"rope_type": "linear", "factor": factor} for factor in (2.0, 8.0))
+    ways = (
+        ("nothing", "fine", reads(weights)),
+        ("the pairing of q and k", "pairing", reads(in_pairing(back, weights, q=4, k=2))),
+        ("theta, taken for 20,000", "angles", reads(weights, rope_theta=20000.0)),
+        ("theta, taken for 1,000,000", "angles", reads(weights, rope_theta=1e6)),
+        ("the scaling, taken for linear by 2", "angles", reads(weights, rope_scaling=by_2)),
+        ("the scaling, taken for linear by 8", "angles", reads(weights, rope_scaling=by_8)),
+        ("eps, taken for 1e-6", "eps", reads(weights, rms_norm_eps=1e-6)),
+        ("gate and up, exchanged", "weights", reads(swapped)),
+        ("o, turned round", "weights", reads(turned)),
+    )
+    found = []
+    for told, name, ours in ways:
+        gaps, q = ((ours[part] - theirs[part]).norm(dim=-1) / theirs[part].norm(dim=-1) for part in ("scores", "q"))
+        found.append((told, name, (gaps[0].item(), gaps[1:].max().item(), q.max().item())))
+    return tuple(found)
+
+
+def judge_mistake(answer) -> str:
+    for told, name, gaps in patients():
+        mine = answer(*gaps)
+        if mine != name:
+            numbers = ", ".join(f"{gap:.1g}" for gap in gaps)
+            return f"misread was {told}: of the gaps {numbers} you say {mine!r:.30}, and {name!r} belongs"
+    return ""
+
+
+WORKED_MISTAKE = """def name_mistake(first, later, q):
+    # Each gap is one of three digits: 0 for rounding, 1 for little, 2 for much. Three digits are a number, and the
+    # diagnosis is a table. What no row names touches weights; a table shows at a glance what was never thought of.
+    digits = "".join(str((gap > 1e-5) + (gap > 1e-2)) for gap in (first, later, q))
+    table = {"000": "fine", "022": "pairing", "012": "pairing", "010": "angles", "020": "angles", "111": "eps"}
+    return table.get(digits, "weights")"""
 
 
 def judge_sizes(answer) -> str:
@@ -505,6 +828,77 @@ component.exercises = (
         ),
     ),
     Exercise(
+        **own(first_off, "Name the first module that is off at some token; None if none is."),
+        text="The tool of this lesson. `ours` and `theirs` map names of modules to what they give, (batch seq dim), "
+        "theirs in the order of computing. A module is off where at *some token* the difference is longer than 1e-5 of "
+        "the length of theirs; lengths are norms over dim. A NaN is off; where both are zeros, nothing is.",
+        difficulty=2,
+        importance=5,
+        minutes=10,
+        hints=(
+            "How long is the difference at each token, and how long is theirs? One number a token, twice.",
+            "*A broken module with small numbers passes*: the limit is a share of the size, not a number. *One token "
+            "of 300 is missed*: the norm runs over the last axis alone. *A NaN passes*: NaN > 1e-5 is False, and so is "
+            "NaN <= 1e-5; which of the two questions do you want to deny?",
+            "for each name of theirs, in its order: length of the difference, a token → length of theirs, a token → "
+            "unless all of the first are within 1e-5 times the second, this is the name. After the loop: none.",
+        ),
+        answers={"first_off": component.parts["first_off"]},
+        why="A mistake spoils all that follows, and mostly grows: the largest gap says nothing about where it began.",
+    ),
+    Exercise(
+        name="first_is_exact",
+        kind="predict",
+        title="What the first token cannot see",
+        text="Six more ways to misread a file: four query heads, two key-value heads, all else is right. In which are "
+        "the scores at the *first* token exact all the same?",
+        task="Say of each of six mistakes whether the first token stays exact.",
+        difficulty=3,
+        importance=4,
+        minutes=6,
+        hints=(
+            "The first token sees itself alone. Which weight does it give itself?",
+            "*I took all of attention for harmless*: q and k make only the weights, v is what is weighed. *I took "
+            "size to matter*: softmax over one score is 1, whatever the score.",
+            "True where q and k alone are touched, False where anything else is.",
+        ),
+        starter="first_is_exact = {\n" + "".join(f'    "{name}": ...,\n' for name in KEEPS) + "}  # True or False",
+        answers={"first_is_exact": judge_first},
+        solution="first_is_exact = {\n" + "".join(f'    "{name}": {keeps},\n' for name, (keeps, _) in KEEPS.items())
+        + "}",
+        why="First token exact means q, k or their turning: all that makes weights. Half of attention cannot be tested "
+        "with one token, and many a port was.",
+    ),
+    Exercise(
+        name="units_together",
+        kind="predict",
+        title="The same units in another order",
+        text="A tool has stored the units of an MLP in reverse order. One did it **together**: rows of gate, rows of "
+        "up, columns of down. One did it to the rows of gate **alone**. Compare what the three modules give with the "
+        'original, for the same input: `"equal"`, `"sorted"` (equal only once sorted), or `"off"`.',
+        task="Say what is equal, equal once sorted, or off, for two new orders.",
+        difficulty=3,
+        importance=4,
+        minutes=8,
+        hints=(
+            "A row of gate and a row of up make one unit, a column of down is what it writes. What does a sum care "
+            "about the order of its terms?",
+            "*I said that down is sorted*: its rows have not moved, and its numbers are sums over units. *I said that "
+            "down is equal when gate alone moves*: which offer does each gate open for, then?",
+            "Together, every unit is whole, and stands in another place. Alone, every unit is a mixture of two.",
+        ),
+        starter="units_together = {\n" + "".join(f'    "{part}": ...,\n' for part in PARTS) + "}\n"
+        "gate_alone = {\n" + "".join(f'    "{part}": ...,\n' for part in PARTS) + "}",
+        answers={
+            "units_together": partial(judge_sorted, way="together"),
+            "gate_alone": partial(judge_sorted, way="alone"),
+        },
+        solution='units_together = {"gate_proj": "sorted", "up_proj": "sorted", "down_proj": "equal"}\n'
+        'gate_alone = {"gate_proj": "sorted", "up_proj": "equal", "down_proj": "off"}',
+        why="Units have no names: any order that is the same in all three matrices is the same MLP. So a gap inside "
+        "is not yet a mistake, and *sorted* says so; what counts is whether it survives to where it is read.",
+    ),
+    Exercise(
         name="mended_pairing",
         kind="find the bug",
         title="Right with one word, lost with two",
@@ -520,9 +914,10 @@ component.exercises = (
             "What do Llama 2 7B and Llama 3 8B not have in common, when you look at the shapes of q and of k?",
             "*My probe says True of a broken one*: at the first token each word looks at itself alone, and q and k do "
             "not matter. Where all tokens are the same, it does not matter at whom they look. And some errors begin "
-            "late. *It says False of the same model in float64*: compare with a tolerance.",
+            "late. *It says False of the same model in float64*: compare with a tolerance. *It says True where scores "
+            "are small*: the tolerance is a share of their size.",
             "k has its own number of heads. For the probe: some dozens of different tokens, the scores at all of "
-            "them, equal within a thousandth.",
+            "them; at each token the gap is at most a hundred-thousandth of the scores' own size.",
         ),
         starter='''def mended_pairing(theirs, config):
     """Tensors by published names, q and k in Meta's pairing → the same in the published one. Mend it."""
@@ -544,9 +939,52 @@ def reads_alike(one, other) -> bool:
 
 def reads_alike(one, other) -> bool:
     ids = torch.arange(40)[None]
-    return torch.allclose(one(ids), other(ids), atol=1e-3)""",
+    mine, theirs = one(ids), other(ids)
+    return bool(((mine - theirs).norm(dim=-1) <= 1e-5 * theirs.norm(dim=-1)).all())""",
         why="k has num_key_value_heads. Cut into more heads than it has, its rows still fit, and only a text of "
         "several different words tells.",
+    ),
+    Exercise(
+        name="mended_parts",
+        kind="find the bug",
+        title="Gate and up, exchanged",
+        text="Meta's MLP is w2(silu(w1(x)) · w3(x)). This reader gives the three their published names. Every shape "
+        "fits, and the scores are off by a third, at the first token too; attention in layer 0 is exact. Mend it, and "
+        "write the **probe**: given what the modules of one MLP give in both models, for the same x, it says whether "
+        "gate and up are exchanged, and no other mistake.",
+        task="Say whether ours and theirs have gate_proj and up_proj exchanged.",
+        difficulty=2,
+        importance=4,
+        minutes=10,
+        hints=(
+            "Which of the two is bent by silu in the formula, and which is called so in lesson 06?",
+            "*It says True of one that has up twice*: two equalities belong to an exchange. *It says True of a sound "
+            "one with small numbers*: the tolerance is a share of the size. *It says False of one that is rounded "
+            "otherwise*: equal to the last bit is too strict.",
+            "Our gate is their up, and our up is their gate, each at every token, within 1e-5 of its size.",
+        ),
+        starter='''def mended_parts(theirs):
+    """Matrices of an MLP by Meta's names, w1, w2 and w3 → by the published ones. Mend it."""
+    names = {"w1": "up_proj", "w2": "down_proj", "w3": "gate_proj"}
+    return {f"{names[name]}.weight": weight for name, weight in theirs.items()}
+
+
+def gate_up_exchanged(ours, theirs) -> bool:
+    """Whether gate and up are exchanged; each maps gate_proj, up_proj, down_proj to what they give, (seq dim)."""
+    raise NotImplementedError("Say whether ours and theirs have gate_proj and up_proj exchanged.")''',
+        answers={"mended_parts": judge_parts, "gate_up_exchanged": judge_exchanged},
+        solution="""def mended_parts(theirs):
+    names = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+    return {f"{names[name]}.weight": weight for name, weight in theirs.items()}
+
+
+def gate_up_exchanged(ours, theirs) -> bool:
+    def alike(one, other):
+        return bool(((one - other).norm(dim=-1) <= 1e-5 * other.norm(dim=-1)).all())
+
+    return alike(ours["gate_proj"], theirs["up_proj"]) and alike(ours["up_proj"], theirs["gate_proj"])""",
+        why="Two matrices of one shape can always be exchanged in silence: gate and up, k and v, q and o where they "
+        "are square. Ask of each whose numbers it gives.",
     ),
     Exercise(
         name="mended_sizes",
@@ -603,5 +1041,30 @@ def reads_alike(one, other) -> bool:
         answers={"part_to_halves": judge_part},
         worked=WORKED_ROWS,
         seeded=seeded_part,
+    ),
+    Exercise(
+        name="name_mistake",
+        kind="transfer",
+        title="Three gaps, one diagnosis",
+        text="A port comes with three relative gaps beside a float64 reference: of the scores at the **first** token, "
+        "the largest of the scores at **later** ones, and the largest of **q** in layer 0, before it is turned. Name "
+        'what was misread: `"fine"`, `"pairing"` (of q and k), `"angles"` (theta or a scaling), `"eps"`, or '
+        '`"weights"` (anything worse). Rounding stays below 1e-5, and a wrong eps below 1e-2. Real ports are tried.',
+        task="Name what was misread, from three relative gaps.",
+        difficulty=3,
+        importance=4,
+        minutes=10,
+        hints=(
+            "Which mistakes leave the first token exact, and which of those leave q exact as well?",
+            "*I call a sound one wrong, or miss a pairing*: a float64 reference rounds otherwise, so an exact gap is "
+            "below 1e-5, not 0. *I call gate and up eps*: both are off at the first token; only the size tells.",
+            "Is anything above rounding? If not, fine. Is the first? If not: q decides between two. If so: its size "
+            "decides between the other two.",
+        ),
+        starter='''def name_mistake(first, later, q):
+    """What was misread, "fine", "pairing", "angles", "eps" or "weights", from three relative gaps."""
+    raise NotImplementedError("Name what was misread, from three relative gaps.")''',
+        answers={"name_mistake": judge_mistake},
+        worked=WORKED_MISTAKE,
     ),
 )
