@@ -219,6 +219,10 @@ def from_the_right(word, merges):
     return tokens
 
 
+def letters_alone(word, merges):
+    return list(word)
+
+
 def places_of_before(word, merges):
     tokens = list(word)
     for pair in merges:
@@ -278,7 +282,7 @@ bug("last_pair_missed", {"len(tokens) - 1": "len(tokens) - 2"},
     says="The last two tokens of the word are never compared: places go up to len(tokens) − 2, and that one too.")
 bug("begins_at_one", {"place = 0": "place = 1"},
     says="The first two tokens of the word are never compared: places count from 0.")
-bug("taken_apart", {JOINED: 'tokens[place : place + 2] = "".join(pair)'}, lambda word, merges: list(word),
+bug("taken_apart", {JOINED: 'tokens[place : place + 2] = "".join(pair)'}, letters_alone,
     says='No merge is made: the word stays in letters. In `tokens[i : i + 2] = "he"` the text is taken apart again, '
     'into h and e; `["he"]`, a list, is one token.')
 bug("grows_shorter", places_of_before,
