@@ -602,6 +602,54 @@ def test_the_last_cell_that_defines_a_name_counts_and_what_stood_above_it():
         collected("def rms_norm(x):\n    return x", "from my_llama.rms_norm import rms_norm")
 
 
+@pytest.mark.parametrize(
+    "value, cells",
+    [
+        (8.0, ["grown = 1.0\nfor part in range(3):\n    grown = grown + grown\nprint(grown)"]),
+        (8.0, ["grown = 1.0", "for part in range(3):\n    grown *= 2"]),
+        (6, ["grown = 1", "grown = 2\ngrown *= 2; print()\ngrown = grown + 2"]),
+        (5, ["n = 0\nsum_of = 0\nfor x in [1, 2]:\n    n += 1\n    sum_of += n * x\ngrown = sum_of"]),
+        ([0, 1], ["grown = []\nfor x in range(2):\n    grown.append(x)"]),
+        (4, ["found = {}\nfound['x'] = 4\nif found:\n    grown = found['x']\nelse:\n    grown = 0"]),
+        (9, ["for i in range(10**12):\n    t = i", "grown = 8", "for i in [1]:\n    t = i\n    grown += t"]),
+        (2, ["grown = 1", "if grown > 3:\n    grown = 7", "with open('/dev/null'):\n    t = 1\ngrown += 1"]),
+        (3, ["import math\nmath.sqrt(4)\ngrown = math.isqrt(9)"]),
+    ],
+)
+def test_a_value_is_what_it_has_become(value, cells):
+    piece, space = collected(*cells, name="grown", module=None), {}
+    for text in (*piece.imports, *piece.helpers.values(), piece.code):
+        exec(text, space)
+    assert space["grown"] == value and "print()" not in piece.code.splitlines()
+
+
+def test_what_changes_a_value_that_a_part_needs_comes_along_or_is_refused():
+    part = "def rms_norm(x):\n    return K * size(x)"
+    size = "def size(x):\n    return 1\nfor size in [2]:\n    pass"
+    piece = collected("K = 2\nK += 1", size, part)
+    assert piece.helpers == {"K": "K = 2\nK += 1", "size": "def size(x):\n    return 1"}
+    with pytest.raises(pieces.Unfit, match="it uses K, a value that the notebook computed"):
+        collected("K = 2\nfor i in range(3):\n    K += i", size, part)
+
+
+def test_the_line_of_a_value_is_found_where_other_lines_stand_between():
+    cell = "# mine\nother = 1\ngrown = 1\nprint(grown)\ngrown *= 2"
+    assert judging._line_of(collected(cell, name="grown", module=None).code, [cell]) == 3
+
+
+PREDICTED = [pytest.param(lesson, each, id=each.name) for lesson, each in ALL if each.kind == "predict"]
+
+
+@pytest.mark.parametrize("lesson, exercise", PREDICTED)
+def test_a_typed_answer_is_right_as_check_takes_it_out_of_its_notebook(lesson, exercise):
+    cells = [*code_of_a_student(lesson), exercise.solution]
+    for name in exercise.answers:
+        piece, space = pieces.collect(name, cells, None), {"__package__": "llama_tutorial"}
+        for text in (*piece.imports, *piece.helpers.values(), piece.code):
+            exec(text, space)
+        assert verdict(name, space) == ""
+
+
 def test_names_of_the_same_module_are_at_hand_and_others_are_imported():
     code = "class LlamaAttention:\n    def forward(self, x: Rotation):\n        return attend(rotate(x), torch.ones(1))"
     piece = collected(code, name="LlamaAttention", module="attention")

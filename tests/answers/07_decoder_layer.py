@@ -63,6 +63,44 @@ def one_plus(layer, x):
     return x + layer.mlp(layer.post_attention_layernorm(layer.self_attn(layer.input_layernorm(x))))
 
 
+def mlp_normed_behind(layer, x):
+    x = x + layer.self_attn(layer.input_layernorm(x))
+    return x + layer.post_attention_layernorm(layer.mlp(x))
+
+
+def calls_itself(layer, x):
+    return layer(x)
+
+
+def mlp_reads_attention(layer, x):
+    heard = layer.self_attn(layer.input_layernorm(x))
+    return x + heard + layer.mlp(layer.post_attention_layernorm(heard))
+
+
+def moves_at_all(kind):
+    import torch
+
+    layer, x = kind({"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12}), torch.randn(1, 5, 8)
+    edited = x.clone()
+    edited[0, 0] += 1
+    return torch.equal(layer(x)[0, -1], layer(edited)[0, -1])
+
+
+def unlike_llamas(kind):
+    import torch
+
+    from llama_tutorial import LlamaDecoderLayer
+
+    config = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12}
+    layer, x = kind(config), torch.randn(1, 5, 8)
+    llamas = LlamaDecoderLayer(config)
+    llamas.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        for each in (layer, llamas):
+            each.input_layernorm.weight *= 2
+        return not torch.allclose(layer(x), llamas(x), atol=1e-5)
+
+
 def doubles_both_gains(kind):
     import torch
 
@@ -95,7 +133,15 @@ WRONG = [
     ("mended_layer", normed_by_one, "One norm serves both parts"),
     ("mended_layer", normed_behind, "what a part gives"),
     ("has_an_idle_norm", lambda kind: False, "should say True of one with this mistake: One norm serves both"),
-    ("has_an_idle_norm", doubles_both_gains, "should say True of"),
+    ("has_an_idle_norm", doubles_both_gains, "one at a time"),
+    ("has_an_idle_norm", unlike_llamas, "do not compare with Llama's"),
+    ("has_an_idle_norm", lambda kind: True, "Both of its norms are of use"),
+    ("grown_stream", 2.138, "the stream began at 1"),
+    ("mended_layer", mlp_normed_behind, "norm what a part gives"),
+    ("mended_layer", calls_itself, "call its parts and its norms"),
+    ("parallel_layer", mlp_reads_attention, "reads what attention gave"),
+    ("deaf_mlp", moves_at_all, "at a later word only"),
+    ("deaf_mlp", unlike_llamas, "do not compare with Llama's"),
     ("parallel_layer", one_after_the_other, "one after the other"),
     ("parallel_layer", x_twice, "sum holds x twice"),
     ("parallel_layer", through_one_norm, "it has one of its own"),

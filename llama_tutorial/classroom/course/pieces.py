@@ -5,7 +5,7 @@ import builtins
 import re
 import symtable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from .cut import functions
@@ -14,6 +14,9 @@ PACKAGE = Path(__file__).resolve().parents[2]
 NAME = "my_llama"
 BY_HAND = ("__init__", "__main__", "cli")
 FOLDERS = ("doors", "published")  # what the lessons stand on; a student's package has copies
+DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+COMPOUND = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match)
+VALUE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, *COMPOUND)  # what gives a value, and changes it
 CORE = tuple("config rms_norm rotary attention mlp decoder_layer model causal_lm".split())  # small to whole
 
 
@@ -93,11 +96,12 @@ def collect(name: str, cells, module: str | None) -> Piece:
     """What a student's cells define as `name`, with what it needs from the other cells.
 
     `module` is the one of ours that it shall stand in, whose other names are at hand there; None for an answer that
-    stands nowhere. Of several definitions of a name the last cell's counts. Raises Unfit for a name that nobody
-    defines, or a value of the notebook that a module cannot see.
+    stands nowhere. Of several definitions of a name the last cell's counts, with all that changes the value after it:
+    a loop that adds to it, say. Raises Unfit for a name that nobody defines, or a value of the notebook that a module
+    cannot see.
     """
-    cells, code = list(cells), definition(name, cells)
-    last = max(place for place, _, node in _statements(cells) if name in bound(node))
+    cells = list(cells)
+    code, last = definition(name, cells), _bindings(cells)[name][-1][0]
     known = _bindings(cells) | _bindings(cells[: last + 1])  # what stood above, or else what came later
     imports, helpers = set(), {}
     queue, seen = sorted(free_names(code)), {name}
@@ -106,11 +110,11 @@ def collect(name: str, cells, module: str | None) -> Piece:
         if wanted in seen:
             continue
         seen.add(wanted)
-        place, lines, node = known.get(wanted) or (0, [], None)
-        line = _brought(wanted, node, module)
+        statements = known.get(wanted, [])
+        line = _brought(wanted, [node for _, _, node in statements], module)
         if line is None:
-            text = segment(lines, node)
-            helpers[wanted] = (place, node.lineno, text)
+            text = _text(statements)
+            helpers[wanted] = (statements[-1][0], statements[-1][2].lineno, text)
             queue += sorted(free_names(text))
         elif line:
             imports.add(line)
@@ -120,51 +124,70 @@ def collect(name: str, cells, module: str | None) -> Piece:
 
 def definition(name: str, cells) -> str:
     """The code that defines `name`, by the last cell that does; Unfit where none does, Lent where that imports it."""
-    mine = [each for each in _statements(cells) if name in bound(each[2])]
+    mine = _bindings(cells).get(name)
     if not mine:
         raise Unfit(f"{name} is defined in no cell")
     if is_import(mine[-1][2]):
         raise Lent(f"{name} is imported: what counts is what you write yourself")
-    return segment(*mine[-1][1:])
+    return _text(mine)
 
 
-def _brought(name: str, node: ast.stmt | None, module: str | None) -> str | None:
+def _brought(name: str, nodes: list[ast.stmt], module: str | None) -> str | None:
     """The import that brings a name to a piece: "" where it is there anyway, None where its code must come along.
 
-    `node` is the student's statement that binds the name, None if there is none.
+    `nodes` are the student's statements that bind the name and change its value, none if there are none.
     """
-    home = homes().get(name)
+    home, node = homes().get(name), nodes[-1] if nodes else None
     if module and name in defined(module):
         return ""
     if is_import(node):
         return import_line(node, name, module)
     if home and (module is None or node is None):
         return f"from .{home} import {name}"
-    if module and isinstance(node, ast.Assign | ast.AnnAssign) and _calls(node.value):
+    if module and any(map(_calls, nodes)) and not isinstance(node, DEFINITION):
         raise Unfit(f"it uses {name}, a value that the notebook computed: pass it as an argument, or make it inside")
     if node is not None:
         return None
     ours = _bindings([source_of(module)]).get(name) if module else None
-    if ours and is_import(ours[2]):
-        return import_line(ours[2], name, module)
+    if ours and is_import(ours[-1][2]):
+        return import_line(ours[-1][2], name, module)
     if hasattr(builtins, name):
         return ""
     raise Unfit(f"it uses {name}, which no cell defines at its top")
 
 
-def _bindings(cells) -> dict[str, tuple[int, list[str], ast.stmt]]:
-    """The last statement at the top of a cell that binds each name: which cell, its lines, the node."""
-    return {name: (place, lines, node) for place, lines, node in _statements(cells) for name in bound(node)}
+def _bindings(cells) -> dict[str, list[tuple[int, list[str], ast.stmt]]]:
+    """What stands behind each name at the top of the cells: the last statement that binds it, and what changes it then.
+
+    Of each statement, which cell, its lines, the node. What a def, a class or an import binds, no statement changes.
+    """
+    found: dict[str, list] = {}
+    for each in _statements(cells):
+        changes, needed, written = _deeds(each[2])
+        held = {name: found.get(name, []) for name in changes}
+        held = {name: made for name, made in held.items() if not made or isinstance(made[-1][2], VALUE)}
+        found |= {name: [each] for name in bound(each[2])}
+        for name in (name for name in held if held[name] or changes[name]):
+            sources = (needed | {name}) - (written - needed)  # a loop that adds to one name may count by another
+            before = {id(one[2]): one for source in sources & held.keys() for one in held[source]}
+            found[name] = sorted(before.values(), key=lambda one: (one[0], one[2].lineno, one[2].col_offset)) + [each]
+    return found
 
 
 def _statements(cells):
     """Every statement at the top of a cell: which cell, its lines, the node. What does not parse is passed over."""
     for place, cell in enumerate(cells):
-        text = "\n".join("" if re.match(r"\s*[%!?]", line) else line for line in cell.splitlines())
-        try:
-            yield from ((place, text.splitlines(), node) for node in ast.parse(text).body)
-        except SyntaxError:
-            continue
+        lines, nodes = _parsed(cell)
+        yield from ((place, lines, node) for node in nodes)
+
+
+@lru_cache(2048)
+def _parsed(cell: str) -> tuple[list[str], list[ast.stmt]]:
+    text = "\n".join("" if re.match(r"\s*[%!?]", line) else line for line in cell.splitlines())
+    try:
+        return text.splitlines(), ast.parse(text).body
+    except SyntaxError:
+        return [], []
 
 
 def is_import(node) -> bool:
@@ -182,6 +205,81 @@ def bound(node: ast.stmt) -> list[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     names = [each for target in targets for each in getattr(target, "elts", [target])]
     return [each.id for each in names if isinstance(each, ast.Name)]
+
+
+@lru_cache(8192)
+def _deeds(node: ast.stmt) -> tuple[dict[str, bool], set[str], set[str]]:
+    """What a statement changes, what it needs for that, and what it surely writes."""
+    changed, written = _changed(node), set()
+    return changed, _needs(node, written) if changed else set(), written
+
+
+def _changed(node: ast.stmt) -> dict[str, bool]:
+    """The names whose values a statement changes or makes on its way, and whether it gives them a value by itself.
+
+    `total += 1` and `found.append(1)` change a value that is there; a loop, a `with` or an `if` may also make one.
+    """
+    if isinstance(node, DEFINITION) or is_import(node):
+        return {}
+    changed = dict.fromkeys(_written_into(node), False)
+    if isinstance(node, ast.Assign | ast.AnnAssign):  # `x = 2 * x` is made of what x held
+        read = free_names(ast.unparse(node.value)) if node.value else set()
+        return changed | {name: False for name in bound(node) if name in read}
+    if isinstance(node, ast.AugAssign):
+        return changed | ({node.target.id: False} if isinstance(node.target, ast.Name) else {})
+    if isinstance(node, ast.Expr):
+        return changed
+    symbols = symtable.symtable(ast.unparse(node), "cell", "exec").get_symbols()
+    return changed | {symbol.get_name(): True for symbol in symbols if symbol.is_assigned()}
+
+
+def _needs(node: ast.AST, written: set[str]) -> set[str]:
+    """The names that a statement reads before it writes them itself; what it surely writes is added to `written`."""
+    if isinstance(node, DEFINITION) or is_import(node):
+        needed = set() if is_import(node) else free_names(ast.unparse(node)) - written
+        written |= set(bound(node))
+        return needed
+    heads = [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr | ast.withitem)]
+    read = {node.target.id} if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) else set()
+    for each in (getattr(head, "context_expr", head) for head in heads):
+        if not isinstance(each, ast.Name | ast.Tuple | ast.List) or isinstance(each.ctx, ast.Load):
+            read |= free_names(ast.unparse(each))
+    needed = read - written
+    stored = (each for head in heads for each in ast.walk(head) if isinstance(each, ast.Name))
+    written |= {each.id for each in stored if isinstance(each.ctx, ast.Store)}
+    for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+        inside = written if isinstance(node, ast.With) else set(written)  # a loop or a branch may not run
+        for each in getattr(node, block, []):
+            needed |= _needs(each, inside)
+    return needed
+
+
+def _written_into(node: ast.AST) -> set[str]:
+    """The names of what a statement writes into: `found` in `found[0] = 1` and in a line `found.append(1)`."""
+    if isinstance(node, (*DEFINITION, ast.Lambda)):
+        return set()
+    parts = []
+    if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        parts = [node.value]
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        parts = [node.value.func.value] if isinstance(node.value.func, ast.Attribute) else []
+    names = set().union(*map(_written_into, ast.iter_child_nodes(node)))
+    for part in parts:
+        while isinstance(part, ast.Subscript | ast.Attribute):
+            part = part.value
+        names |= {part.id} if isinstance(part, ast.Name) else set()
+    return names
+
+
+def _text(statements) -> str:
+    """The text of some statements, those of one cell as far apart as they stand there."""
+    cells: dict[int, list[str]] = {}
+    for place, lines, node in statements:
+        last = node.end_lineno
+        first = last - len(segment(lines, node).splitlines())
+        kept = cells.setdefault(place, [""] * len(lines))
+        kept[first:last] = lines[first:last]
+    return "\n".join("\n".join(kept).strip("\n") for kept in cells.values())
 
 
 def segment(lines: list[str], node: ast.stmt) -> str:

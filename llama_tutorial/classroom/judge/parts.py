@@ -179,20 +179,25 @@ class Component:
         adapt, steps = adapt or known.adapt, steps or known.steps
         return Part(name, known.reference, adapt, cases, self, steps, part, known.look, known.unseen)
 
-    def probe(self, part: str, yes: Sequence[str], no: Sequence[str] = ()) -> Callable[[Callable], str]:
+    def probe(
+        self, part: str, yes: Sequence[str], no: Sequence[str] = (), because: Mapping[str, str] | None = None
+    ) -> Callable[[Callable], str]:
         """A judge of probes: what says True of every version with a mistake of `yes`, and False of the lesson's own and
-        of those of `no`. So a probe is tried on the catalogue itself, and on copies of what it hands in."""
+        of those of `no`. So a probe is tried on the catalogue itself, and on copies of what it hands in.
+
+        `because` gives a mistake's name, or "" for the lesson's own, what a probe that misjudges it should look at."""
 
         def judge(answer) -> str:
-            told = [(False, "the lesson's own", self.parts[part].reference)]
+            hint = (because or {}).get
+            told = [(False, "the lesson's own", self.parts[part].reference, hint("", ""))]
             for names, wanted in ((no, False), (yes, True)):
-                for bug in (self.bugs[f"{self.name}.{name}"] for name in names):
-                    says = f"one with this mistake: {bug.says.rstrip('.')}"
-                    told += [(wanted, says, self.version(part, spelling))  # a new one, whatever a probe does to it
+                for bug, name in ((self.bugs[f"{self.name}.{name}"], name) for name in names):
+                    says = f"one with this mistake: {bug.says.rstrip('.')}"  # a new one, whatever a probe does to it
+                    told += [(wanted, says, self.version(part, spelling), hint(name, ""))
                              for spelling in bug.spellings if spelling[0] in {part, *self.made_of[part]}]  # fmt: skip
-            for wanted, name, version in told:
+            for wanted, name, version, more in told:
                 if bool(answer(version)) != wanted:
-                    return f"it should say {wanted} of {name}"
+                    return f"it should say {wanted} of {name}" + (f". {more}" if more else "")
             return ""
 
         return judge

@@ -45,7 +45,7 @@ def _line_of(code: str, cells) -> int:
     for cell in reversed(list(cells)):
         theirs = cell.splitlines()
         for first in range(len(theirs) - len(lines) + 1):
-            if theirs[first : first + len(lines)] == lines:
+            if all(mine in ("", line) for mine, line in zip(lines, theirs[first:])):  # what is left out is empty there
                 return first + 1
     return 1
 
