@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .commands.classroom import judge_exercises, lay_out_exercises, open_lab_of, put_back, show_solution
+from .commands.contest import hold_contest
 from .commands.narrating import tell_forward
 from .commands.talking import hold_chat, load_voice, prompt_from_stdin, write_text
 from .commands.training import train_model
@@ -168,6 +169,19 @@ def reset(
 ):
     """Put an exercise back as it was handed out; what you had is kept beside it."""
     put_back(name, directory)
+
+
+@app.command()
+def challenge(
+    package: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Yours, such as my_llama [default: the course's own]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Of the weights and the windows.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Write one JSON object, for programs.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, hidden=True)] = None,  # another budget, for a short try
+):
+    """Train a model for 110 CPU-seconds and examine it: bits per byte, beside the course's own."""
+    hold_contest(package, seed, json, seconds)
 
 
 @app.command()
