@@ -1072,6 +1072,23 @@ def test_what_an_older_course_lent_is_renewed_and_what_was_edited_stays(course):
     assert desk.write_exercises(course) == []
 
 
+def test_a_students_package_trains_its_own_model(tmp_path):
+    package.lay_out(tmp_path)
+    code = """
+import sys
+sys.path.insert(0, "")
+from my_llama import generation, training
+from my_llama.runs import directory, texts
+built, text = [], texts.Text([["the cat sat. " * 99]], ["the dog sat."], "")
+directory.Trainer = lambda model, *rest: built.append(type(model).__module__) or training.Trainer(model, *rest)
+shape = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+directory.train_directory("run", text, dict(steps=3, batch=2, context=8), shape=shape, vocab_size=270)
+print(built, type(generation.load_directory("run")[0]).__module__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.stdout == "['my_llama.causal_lm'] my_llama.causal_lm\n", done.stderr
+
+
 def test_a_note_for_assistants_is_written_once(tmp_path):
     (tmp_path / "AGENTS.md").write_text("mine")
     desk.write_exercises(tmp_path)

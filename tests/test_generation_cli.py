@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from llama_tutorial import LlamaForCausalLM, Tokenizer, cli
-from llama_tutorial.training import write_directory
+from llama_tutorial.runs.directory import write_directory
 
 LETTERS = string.ascii_lowercase
 

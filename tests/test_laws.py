@@ -30,6 +30,9 @@ from llama_tutorial.causal_lm import next_token_loss
 from llama_tutorial.kv_cache import KVCache, make_cache
 from llama_tutorial.rms_norm import rms_norm
 from llama_tutorial.rotary import rotary_frequencies
+from llama_tutorial.runs import checkpoints, texts
+from llama_tutorial.runs import directory as runs
+from llama_tutorial.runs import steps as stepping
 from llama_tutorial.sampling import keep_top_k, keep_top_p, sample
 
 law = settings(deadline=None, max_examples=15, derandomize=True, database=None)
@@ -885,7 +888,7 @@ def test_a_step_follows_the_gradient_of_its_windows_and_cuts_it():
 
 
 def test_training_learns():
-    run = school.run_to_end(trainer(steps=60, batch=8))
+    run = stepping.run_to_end(trainer(steps=60, batch=8))
     assert run.step == 60 and sum(run.losses[-5:]) / 5 < run.losses[0] - 1
 
 
@@ -911,18 +914,18 @@ RUNS = [{"optimizer": "muon", "dropout": 0.1}, {"optimizer": "adamw", "dropout":
 @pytest.mark.parametrize("recipe", RUNS, ids=["muon-dropout", "adamw-dropout", "muon"])
 def test_a_run_killed_at_any_step_and_resumed_ends_like_the_unbroken_one(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: None)  # no power is cut here, and a busy disk takes seconds
-    unbroken = school.run_to_end(trainer(**recipe))
+    unbroken = stepping.run_to_end(trainer(**recipe))
     wanted = unbroken.model.state_dict()
     assert len(set(unbroken.losses)) == 6
     for killed in range(7):
         run = trainer(**recipe)
         for _ in range(killed):
             run.advance()
-        school.save_checkpoint(run, tmp_path / "run.safetensors")
+        checkpoints.save_checkpoint(run, tmp_path / "run.safetensors")
         torch.manual_seed(killed)  # the state of chance of another process
-        resumed = school.load_checkpoint(tmp_path / "run.safetensors", SOURCES)
+        resumed = checkpoints.load_checkpoint(tmp_path / "run.safetensors", SOURCES)
         assert resumed.step == killed and resumed.recipe == run.recipe
-        school.run_to_end(resumed)
+        stepping.run_to_end(resumed)
         assert resumed.losses == unbroken.losses
         found = resumed.model.state_dict()
         assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
@@ -940,7 +943,7 @@ def test_training_leaves_the_global_chance_alone():
 def test_a_checkpoint_is_written_whole_or_not_at_all(fails, tmp_path, monkeypatch):
     run, path = trainer(), tmp_path / "run.safetensors"
     run.advance()
-    school.save_checkpoint(run, path)
+    checkpoints.save_checkpoint(run, path)
     old = path.read_bytes()
     run.advance()
 
@@ -953,24 +956,24 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(fails, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(fails, fail)
         with pytest.raises(OSError, match="full"):
-            school.save_checkpoint(run, path)
+            checkpoints.save_checkpoint(run, path)
     assert path.read_bytes() == old
-    assert school.load_checkpoint(path, SOURCES).step == 1
-    school.save_checkpoint(run, path)  # what the failure left behind does not stand in the way
-    assert school.load_checkpoint(path, SOURCES).step == 2
+    assert checkpoints.load_checkpoint(path, SOURCES).step == 1
+    checkpoints.save_checkpoint(run, path)  # what the failure left behind does not stand in the way
+    assert checkpoints.load_checkpoint(path, SOURCES).step == 2
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
 
 
 def test_measuring_the_speed_takes_no_step():
     run = trainer(dropout=0.1)
     before, state = {k: v.clone() for k, v in run.model.state_dict().items()}, torch.random.get_rng_state()
-    assert school.steps_within(0.001, run, tries=3) >= 1
+    assert stepping.steps_within(0.001, run, tries=3) >= 1
     assert run.step == 0 and run.losses == [] and torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(before[name], now) for name, now in run.model.state_dict().items())
     assert not run.optimizers[0].state
 
 
-STORY = school.Text(
+STORY = texts.Text(
     parts=[["the cat sat on the mat. " * 20], ["a dog ran to the log. " * 20]],
     held_out=["the dog sat. " * 9],
     note="a test",
@@ -982,21 +985,21 @@ def test_a_directory_whose_training_was_cut_off_ends_like_an_unbroken_one(tmp_pa
     shape = {**TINY}
     del shape["vocab_size"]
     how = {"text": STORY, "recipe": recipe, "shape": shape, "vocab_size": 270}
-    report = school.train_directory(tmp_path / "whole", **how)
+    report = runs.train_directory(tmp_path / "whole", **how)
     assert report["note"] == "a test" and 1 < report["held_out_bits_per_byte"] < 9
 
     def killed(trainer, checkpoint, **_):
         for _ in range(2):
             trainer.advance()
-        school.save_checkpoint(trainer, checkpoint)
+        checkpoints.save_checkpoint(trainer, checkpoint)
         trainer.advance()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(school, "run_to_end", killed)
-        school.train_directory(tmp_path / "cut", **how)
+        patch.setattr(runs, "run_to_end", killed)
+        runs.train_directory(tmp_path / "cut", **how)
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {"tokenizer.json", "training.safetensors"}
-    assert school.train_directory(tmp_path / "cut", **how) == report
+    assert runs.train_directory(tmp_path / "cut", **how) == report
     names = {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "training.json"}
     for name in names:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -1012,24 +1015,25 @@ def test_files_of_text_keep_their_last_tenth_for_the_exam(tmp_path):
     first, second = tmp_path / "a.txt", tmp_path / "b.txt"
     first.write_text("é" * 50 + "0123456789" * 5, encoding="utf-8")  # 100 characters
     second.write_text("b" * 20, encoding="utf-8")
-    text = school.text_of_files([first, second])
+    text = texts.text_of_files([first, second])
     assert text.parts == [["é" * 50 + "0123456789" * 4, "b" * 18]] and text.held_out == ["0123456789", "bb"]
     assert text.byte_count == 12 and "a.txt, b.txt" in text.note
-    assert school.text_of_files([first]).byte_count == 10
+    assert texts.text_of_files([first]).byte_count == 10
 
 
 CHILD = """
 import sys, torch
 from llama_tutorial import LlamaForCausalLM, training
+from llama_tutorial.runs import checkpoints, steps as stepping
 torch.set_num_threads(1)
 torch.manual_seed(0)
 recipe = training.Recipe(steps=10_000, batch=3, context=11, dropout=0.1)
 sources = [torch.arange(200) * 7 % 31, torch.arange(97) ** 2 % 31]
 shape = {shape!r}
 run = training.Trainer(LlamaForCausalLM(shape), sources, recipe)
-training.save_checkpoint(run, sys.argv[1])
+checkpoints.save_checkpoint(run, sys.argv[1])
 print("ready", flush=True)
-training.run_to_end(run, sys.argv[1], every=1)
+stepping.run_to_end(run, sys.argv[1], every=1)
 """
 
 
@@ -1047,7 +1051,7 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_that_goes_on_rightly(tmp_path)
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()
-        resumed = school.load_checkpoint(path, SOURCES)
+        resumed = checkpoints.load_checkpoint(path, SOURCES)
         while unbroken.step < resumed.step + 3:
             unbroken.advance()
         for _ in range(3):

@@ -15,7 +15,7 @@ import transformers
 from transformers.models.llama import modeling_llama
 
 from llama_tutorial import LlamaConfig, LlamaForCausalLM, LlamaRotaryEmbedding, Tokenizer
-from llama_tutorial.training import write_directory
+from llama_tutorial.runs.directory import write_directory
 
 CASES = range(30)
 TOLERANCE = 1e-9  # times max(1, the largest number of the reference)

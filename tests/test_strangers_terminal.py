@@ -13,9 +13,10 @@ import pytest
 import torch
 import transformers
 
-from llama_tutorial import checkpoint, cli, terminal, training
+from llama_tutorial import checkpoint, cli, terminal
 from llama_tutorial.classroom.course import by_name, solution
 from llama_tutorial.commands import narrating, talking
+from llama_tutorial.runs import directory
 from llama_tutorial.terminal import reading
 
 MARK = b"\xef\xbb\xbf"  # with which some files of UTF-8 begin
@@ -232,7 +233,7 @@ def test_messages_from_a_pipe_come_line_by_line(monkeypatch):
 
 def test_the_mark_of_a_file_is_not_learnt(run, tmp_path, monkeypatch):
     seen, text = [], "The for statement is used to iterate. " * 9
-    monkeypatch.setattr(training, "train_directory", lambda out, text, *_, **__: seen.append(text()) or {
+    monkeypatch.setattr(directory, "train_directory", lambda out, text, *_, **__: seen.append(text()) or {
         "held_out_bits_per_byte": 1.0})  # fmt: skip
     for mark in (b"", MARK):
         (tmp_path / "a.txt").write_bytes(mark + text.encode())

@@ -19,11 +19,14 @@ import torch
 from llama_tutorial import LlamaForCausalLM, cli
 from llama_tutorial import training as school
 from llama_tutorial.published import saving
+from llama_tutorial.runs import checkpoints, texts
+from llama_tutorial.runs import directory as runs
+from llama_tutorial.runs import steps as stepping
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, modes and limits are another thing on Windows")
 SHAPE = {"hidden_size": 8, "intermediate_size": 13, "num_hidden_layers": 2, "num_attention_heads": 2}
 RECIPE = school.Recipe(steps=11, batch=2, context=13, dropout=0.1)
-STORY = school.Text([["the cat sat on the mat. " * 20]], ["the dog sat. " * 9], "a test")
+STORY = texts.Text([["the cat sat on the mat. " * 20]], ["the dog sat. " * 9], "a test")
 HOW = {"text": STORY, "recipe": RECIPE, "shape": SHAPE, "vocab_size": 270}
 WRITTEN = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "training.json"]
 
@@ -31,8 +34,9 @@ WRITTEN = ["config.json", "generation_config.json", "model.safetensors", "tokeni
 CHILD = f"""
 import os, signal, sys, time
 from llama_tutorial import cli, training
-training.SHIPPED_SHAPE, training.SHIPPED_VOCAB = {SHAPE!r}, 270
-training.SHIPPED_RECIPE = training.{RECIPE!r}
+from llama_tutorial.runs import checkpoints, directory as runs
+runs.SHIPPED_SHAPE, runs.SHIPPED_VOCAB = {SHAPE!r}, 270
+runs.SHIPPED_RECIPE = training.{RECIPE!r}
 BEFORE
 cli.main(["train", *sys.argv[1:]])
 """
@@ -83,7 +87,7 @@ def holds(process, directory):
 
 
 def kept(directory):
-    return len(school.kept_run(directory / "training.safetensors")["losses"])
+    return len(checkpoints.kept_run(directory / "training.safetensors")["losses"])
 
 
 def names(directory):
@@ -104,9 +108,9 @@ def prose(tmp_path):
 @pytest.fixture
 def small(monkeypatch):
     """The command's own model, made small."""
-    monkeypatch.setattr(school, "SHIPPED_SHAPE", SHAPE)
-    monkeypatch.setattr(school, "SHIPPED_VOCAB", 270)
-    monkeypatch.setattr(school, "SHIPPED_RECIPE", RECIPE)
+    monkeypatch.setattr(runs, "SHIPPED_SHAPE", SHAPE)
+    monkeypatch.setattr(runs, "SHIPPED_VOCAB", 270)
+    monkeypatch.setattr(runs, "SHIPPED_RECIPE", RECIPE)
 
 
 @pytest.fixture
@@ -123,7 +127,7 @@ def train(small, prose, capsys):
 @pytest.fixture
 def cut_off(train, monkeypatch):
     """`cut_off(directory, *words)` runs the command, with a Ctrl-C after its third step."""
-    run_to_end = school.run_to_end
+    run_to_end = stepping.run_to_end
 
     def press(trainer):
         if trainer.step == 3:
@@ -131,7 +135,7 @@ def cut_off(train, monkeypatch):
 
     def run(directory, *words):
         with monkeypatch.context() as patch:
-            patch.setattr(school, "run_to_end", lambda *given, **how: run_to_end(*given, watch=press, **how))
+            patch.setattr(runs, "run_to_end", lambda *given, **how: run_to_end(*given, watch=press, **how))
             return train(directory, *words)
 
     return run
@@ -151,9 +155,9 @@ def umask():
 @pytest.mark.parametrize("mask", [0o022, 0o002, 0o027, 0o077], ids=oct)
 def test_files_have_the_mode_that_any_program_gives_them(mask, umask, tmp_path):
     umask(mask)
-    school.train_directory(tmp_path / "run", **HOW)
+    runs.train_directory(tmp_path / "run", **HOW)
     trainer = school.Trainer(LlamaForCausalLM({**SHAPE, "vocab_size": 31}), [torch.arange(31)], RECIPE)
-    school.save_checkpoint(trainer, tmp_path / "checkpoint")
+    checkpoints.save_checkpoint(trainer, tmp_path / "checkpoint")
     trainer.model.save_pretrained(tmp_path / "model", "2KB")
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 10
@@ -170,7 +174,7 @@ def test_what_a_kill_left_behind_does_not_lend_its_mode(umask, tmp_path):
     (tmp_path / "checkpoint.partial").write_bytes(b"half")
     (tmp_path / "checkpoint.partial").chmod(0o600)
     trainer = school.Trainer(LlamaForCausalLM({**SHAPE, "vocab_size": 31}), [torch.arange(31)], RECIPE)
-    school.save_checkpoint(trainer, tmp_path / "checkpoint")
+    checkpoints.save_checkpoint(trainer, tmp_path / "checkpoint")
     assert names(tmp_path) == ["checkpoint"] and (tmp_path / "checkpoint").stat().st_mode & 0o777 == 0o644
 
 
@@ -182,15 +186,16 @@ import resource, sys
 from pathlib import Path
 import torch
 from llama_tutorial import LlamaForCausalLM, training
+from llama_tutorial.runs import checkpoints, directory as runs
 place, model = Path(sys.argv[1]), LlamaForCausalLM({{**{SHAPE!r}, "vocab_size": 3000}})
-tokenizer = training.Tokenizer.train(["the cat sat"], 270)
+tokenizer = runs.Tokenizer.train(["the cat sat"], 270)
 trainer = training.Trainer(model, [torch.arange(31)], training.Recipe(context=13))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 for write in (
     lambda: model.save_pretrained(place),
     lambda: model.save_pretrained(place, "50KB"),
-    lambda: training.write_directory(model, tokenizer, place),
-    lambda: training.save_checkpoint(trainer, place / "run"),
+    lambda: runs.write_directory(model, tokenizer, place),
+    lambda: checkpoints.save_checkpoint(trainer, place / "run"),
 ):
     try:
         write()
@@ -282,7 +287,7 @@ def test_the_second_run_in_another_thread_is_refused_too(tmp_path):
 
     def second():
         try:
-            school.train_directory(tmp_path, **HOW)
+            runs.train_directory(tmp_path, **HOW)
         except BlockingIOError as error:
             told.append(str(error))
 
@@ -313,7 +318,7 @@ def test_a_disk_that_knows_no_locks_is_warned_of(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", none)
     with pytest.warns(UserWarning, match="No locks available"):
-        school.train_directory(tmp_path / "run", **HOW)
+        runs.train_directory(tmp_path / "run", **HOW)
     assert names(tmp_path / "run") == WRITTEN
 
 
@@ -439,7 +444,7 @@ def test_an_empty_directory_is_free_also_with_a_log_that_was_just_opened(train, 
 
 
 def test_a_second_run_is_refused_before_it_reads_its_text(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(school, "text_of_files", lambda paths: pytest.fail("the text was read"))
+    monkeypatch.setattr(texts, "text_of_files", lambda paths: pytest.fail("the text was read"))
     with saving.alone_in(tmp_path):
         status, said = train(tmp_path)
     assert status == 2 and "is training into" in said
@@ -457,26 +462,26 @@ def test_a_run_that_is_refused_leaves_no_directory_behind(text, told, train, tmp
 
 
 def test_a_text_that_is_made_when_the_directory_is_free_is_that_text(tmp_path):
-    school.train_directory(tmp_path / "run", **{**HOW, "text": lambda: STORY})
-    school.train_directory(tmp_path / "whole", **HOW)
+    runs.train_directory(tmp_path / "run", **{**HOW, "text": lambda: STORY})
+    runs.train_directory(tmp_path / "whole", **HOW)
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
 def test_what_is_made_must_be_a_text(tmp_path):
     for wrong in ("book.txt", lambda: "book.txt"):
         with pytest.raises(TypeError, match="text must be a Text, as text_of_files makes it, got str"):
-            school.train_directory(tmp_path / "run", wrong)
+            runs.train_directory(tmp_path / "run", wrong)
     assert names(tmp_path) == []
 
 
 def test_a_kill_between_the_first_checkpoint_and_its_tokenizer_is_made_good(tmp_path, monkeypatch):
     """The tokenizer is trained again, in the size that the run began with."""
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(school.Tokenizer, "save", lambda *_: signal.raise_signal(signal.SIGINT))
-        school.train_directory(tmp_path / "run", **HOW)
+        patch.setattr(runs.Tokenizer, "save", lambda *_: signal.raise_signal(signal.SIGINT))
+        runs.train_directory(tmp_path / "run", **HOW)
     assert names(tmp_path / "run") == ["training.safetensors"]
-    school.train_directory(tmp_path / "run", STORY, resume=True)
-    school.train_directory(tmp_path / "whole", **HOW)
+    runs.train_directory(tmp_path / "run", STORY, resume=True)
+    runs.train_directory(tmp_path / "whole", **HOW)
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
@@ -545,7 +550,7 @@ def test_where_a_handler_of_ones_own_only_notes_the_signal_all_steps_are_taken(t
     trainer = school.Trainer(LlamaForCausalLM({**SHAPE, "vocab_size": 31}), [torch.arange(31)], RECIPE)
     try:
         press_in_step(1)
-        school.run_to_end(trainer, tmp_path / "run")
+        stepping.run_to_end(trainer, tmp_path / "run")
     finally:
         signal.signal(signal.SIGINT, before)
     assert heard == [7] and trainer.step == 11
@@ -561,7 +566,7 @@ def test_where_a_handler_of_ones_own_only_notes_the_signal_all_steps_are_taken(t
 def test_a_ctrl_c_before_or_after_the_steps_says_what_is_kept(where, told, train, tmp_path, monkeypatch):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(school, where, lambda *_: signal.raise_signal(signal.SIGINT))
+        patch.setattr(runs, where, lambda *_: signal.raise_signal(signal.SIGINT))
         assert train(out) == (130, f"llama-tutorial: {told}")
     assert train(out, *(["--resume"] if where == "finish" else []))[0] == 0
     assert names(out) == WRITTEN
@@ -576,16 +581,63 @@ def test_a_ctrl_c_while_watching_is_kept_too_and_the_handlers_are_put_back(tmp_p
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        school.run_to_end(trainer, tmp_path / "run", watch=press)
-    assert trainer.step == 5 and school.load_checkpoint(tmp_path / "run", trainer.sources).losses == trainer.losses
+        stepping.run_to_end(trainer, tmp_path / "run", watch=press)
+    assert trainer.step == 5 and checkpoints.load_checkpoint(tmp_path / "run", trainer.sources).losses == trainer.losses
     with pytest.raises(ZeroDivisionError):
-        school.run_to_end(trainer, watch=lambda _: 1 / 0)
+        stepping.run_to_end(trainer, watch=lambda _: 1 / 0)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-    assert school.run_to_end(trainer).step == 11  # and it goes on in the same process
+    assert stepping.run_to_end(trainer).step == 11  # and it goes on in the same process
+
+
+# What a lesson's reader does: a cell that trains, the kernel interrupted, the same cell again.
+CELL = f"""
+import sys, torch
+from llama_tutorial import LlamaForCausalLM
+from llama_tutorial.runs.checkpoints import load_checkpoint
+from llama_tutorial.runs.steps import run_to_end
+from llama_tutorial.training import Recipe, Trainer
+
+def watch(trainer):
+    if trainer.step == 3:
+        print("three steps", flush=True)
+
+torch.set_num_threads(1)
+sources, recipe = [torch.arange(31)], Recipe(steps=10**6, batch=2, context=13)
+trainer = Trainer(LlamaForCausalLM({{**{SHAPE!r}, "vocab_size": 31}}), sources, recipe)
+run_to_end(trainer, "run", every=10**6, watch=watch)
+"""
+
+
+@pytest.mark.thorough
+@posix
+def test_an_interrupted_kernel_leaves_a_checkpoint_and_a_trainer_that_go_on_alike(tmp_path):
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+    try:
+        pressed = []
+
+        def press(message):
+            if message["content"].get("text") == "three steps\n" and not pressed:
+                pressed.append(True)
+                manager.interrupt_kernel()
+
+        reply = client.execute_interactive(CELL, output_hook=press, timeout=120)
+        assert pressed and reply["content"]["ename"] == "KeyboardInterrupt"
+        code = """
+kept = load_checkpoint("run", sources)
+assert kept.step == trainer.step >= 3 and kept.losses == trainer.losses
+assert [kept.advance() for _ in range(3)] == [trainer.advance() for _ in range(3)]
+"""
+        reply = client.execute_interactive(code, output_hook=lambda _: None, timeout=120)
+        assert reply["content"]["status"] == "ok", reply["content"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_a_run_in_a_thread_needs_no_signals(tmp_path):
-    thread = threading.Thread(target=school.train_directory, args=[tmp_path / "run"], kwargs=HOW)
+    thread = threading.Thread(target=runs.train_directory, args=[tmp_path / "run"], kwargs=HOW)
     thread.start()
     thread.join()
     assert names(tmp_path / "run") == WRITTEN
@@ -635,13 +687,14 @@ import safetensors.torch, torch, tqdm
 from llama_tutorial import cli, training
 from llama_tutorial.commands import training as command
 from llama_tutorial.published import saving
+from llama_tutorial.runs import checkpoints, directory as runs, steps as stepping, texts
 
 torch.set_num_threads(1)
 tqdm.tqdm.set_lock(threading.RLock())  # its own one is shared by all processes that are forked, and so is its fate
-training.SHIPPED_SHAPE, training.SHIPPED_VOCAB = {SHAPE!r}, 270
-training.SHIPPED_RECIPE = training.{RECIPE!r}
-training.run_to_end = functools.partial(training.run_to_end, every=2)
-OURS = {{module.__file__ for module in (command, training, saving)}}
+runs.SHIPPED_SHAPE, runs.SHIPPED_VOCAB = {SHAPE!r}, 270
+runs.SHIPPED_RECIPE = training.{RECIPE!r}
+runs.run_to_end = functools.partial(runs.run_to_end, every=2)
+OURS = {{module.__file__ for module in (command, training, saving, checkpoints, stepping, texts, runs)}}
 PHASES = {{"run_to_end": "step", "save_checkpoint": "save", "second_half": "half a file", "finish": "end"}}
 passed = []  # of each moment: the phase, and how many steps are saved for certain
 
@@ -683,14 +736,14 @@ def second_half(file, content):
 
 def run(words, before, beside):
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    finish = training.finish
+    finish = runs.finish
 
     @functools.wraps(finish)
     def noted(trainer, *rest):
         Path(beside, "losses").write_bytes(json.dumps(trainer.losses).encode())
         return finish(trainer, *rest)
 
-    training.finish, status = noted, 1
+    runs.finish, status = noted, 1
     exec(before, globals())
     try:
         status = cli.run_command(["train", *words])
@@ -704,7 +757,7 @@ def run(words, before, beside):
         os._exit(status)  # the end of the process itself takes a second, and is nothing of ours
 
 with tempfile.TemporaryDirectory() as place:  # PyTorch imports much only on the way
-    training.train_directory(Path(place, "run"), training.Text([["the cat " * 99]], ["the dog"], ""))
+    runs.train_directory(Path(place, "run"), texts.Text([["the cat " * 99]], ["the dog"], ""))
 for request in sys.stdin:
     hear, say = os.pipe()
     child = os.fork()
@@ -784,7 +837,7 @@ def moments(unbroken, each):
 def losses_kept(directory):
     """The losses of a run that was cut off; None where none has begun."""
     path = directory / "training.safetensors"
-    return school.kept_run(path)["losses"] if path.exists() else None
+    return checkpoints.kept_run(path)["losses"] if path.exists() else None
 
 
 def goes_on(warm, unbroken, out):
@@ -867,7 +920,7 @@ KINDS = [
     ("training.json", 1, 11),
 ]
 FILLED = """
-atomic_write, times = training.atomic_write, {times}
+atomic_write, times = checkpoints.atomic_write, {times}
 def filled(path, write):
     global times
     if path.name == {name!r}:
@@ -875,7 +928,7 @@ def filled(path, write):
         if times == 0:
             {fill}
     return atomic_write(path, write)
-training.atomic_write = filled
+checkpoints.atomic_write = runs.atomic_write = filled
 """
 
 
@@ -969,8 +1022,8 @@ def test_the_same_options_or_none_go_on_as_it_began(then, train, cut_off, tmp_pa
 
 def test_minutes_are_measured_once(train, cut_off, tmp_path, monkeypatch):
     cut_off(tmp_path / "run", "--minutes", "0.03")
-    steps = school.kept_run(tmp_path / "run" / "training.safetensors")["recipe"].steps
-    monkeypatch.setattr(school, "steps_within", lambda *_: 1 / 0)
+    steps = checkpoints.kept_run(tmp_path / "run" / "training.safetensors")["recipe"].steps
+    monkeypatch.setattr(runs, "steps_within", lambda *_: 1 / 0)
     assert train(tmp_path / "run", "--minutes", "0.03", "--resume")[0] == 0
     assert json.loads((tmp_path / "run" / "training.json").read_text())["recipe"]["steps"] == steps
 
@@ -1019,16 +1072,16 @@ def test_a_run_that_was_cut_off_is_not_begun_anew_unasked(train, cut_off, tmp_pa
 )
 def test_what_is_given_in_python_is_held_against_the_run_as_well(changed, told, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(school, "finish", lambda *_: signal.raise_signal(signal.SIGINT))
-        school.train_directory(tmp_path, **HOW)
+        patch.setattr(runs, "finish", lambda *_: signal.raise_signal(signal.SIGINT))
+        runs.train_directory(tmp_path, **HOW)
     with pytest.raises(ValueError, match="leave the latter out") as refused:
-        school.train_directory(tmp_path, **{**HOW, **changed})
+        runs.train_directory(tmp_path, **{**HOW, **changed})
     assert all(word in str(refused.value) for word in told), refused.value
-    assert school.train_directory(tmp_path, STORY)["recipe"]["steps"] == 11  # nothing given: as it began
+    assert runs.train_directory(tmp_path, STORY)["recipe"]["steps"] == 11  # nothing given: as it began
 
 
 def test_the_mark_with_which_some_editors_begin_a_file_is_no_text(tmp_path):
     for encoding in ("utf-8", "utf-8-sig"):
         (tmp_path / encoding).write_text("0123456789" * 3, encoding=encoding)
-    with_mark, without = (school.text_of_files([tmp_path / encoding]) for encoding in ("utf-8-sig", "utf-8"))
+    with_mark, without = (texts.text_of_files([tmp_path / encoding]) for encoding in ("utf-8-sig", "utf-8"))
     assert (with_mark.parts, with_mark.held_out) == (without.parts, without.held_out)

@@ -10,7 +10,9 @@ def train_model(files, minutes, steps, out, seed, resume) -> None:
     """Train into a directory, with a progress bar, and say how well the model does on text held out."""
     if minutes is not None and steps is not None:
         raise ValueError("--minutes and --steps both say how long: give one of them")
-    from ..training import Recipe, text_of_files, train_directory
+    from ..runs.directory import train_directory
+    from ..runs.texts import text_of_files
+    from ..training import Recipe
 
     given = {name: value for name, value in {"steps": steps, "seed": seed}.items() if value is not None}
     Recipe(**given)  # a wrong number is told before anything is made
@@ -26,7 +28,7 @@ def train_model(files, minutes, steps, out, seed, resume) -> None:
 
 def what_is_kept(out) -> str:
     """What a run leaves behind that Ctrl-C has stopped."""
-    from ..training import kept_run
+    from ..runs.checkpoints import kept_run
 
     if (out / "training.json").exists():
         return f"stopped, but the model in {out} is whole"

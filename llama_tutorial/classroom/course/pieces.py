@@ -13,7 +13,7 @@ from .cut import functions
 PACKAGE = Path(__file__).resolve().parents[2]
 NAME = "my_llama"
 BY_HAND = ("__init__", "__main__", "cli")
-FOLDERS = ("doors", "published")  # what the lessons stand on; a student's package has copies
+FOLDERS = ("doors", "published", "runs")  # what lessons stand on, and training; a student's package has copies
 DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 COMPOUND = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match)
 VALUE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, *COMPOUND)  # what gives a value, and changes it
