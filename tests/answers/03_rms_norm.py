@@ -94,7 +94,15 @@ def fives_not_ones(norm):
 
 
 def divided_late(x, weight, eps):
-    return weight * x / ((x.square().sum(dim=-1, keepdim=True) + eps).sqrt() / x.shape[-1])
+    wide = x if x.dtype == torch.float64 else x.float()
+    power = torch.sqrt(wide.square().sum(dim=-1, keepdim=True) + eps) / x.shape[-1]
+    return weight * (wide / power).to(x.dtype)
+
+
+def all_along_x(x, weight, eps, gradient):
+    size = (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+    pull, unit = weight * gradient, x / x.norm(dim=-1, keepdim=True)
+    return (pull - unit * (unit * pull).sum(dim=-1, keepdim=True)) / size
 
 
 def every_fourth(x, weight, eps):
@@ -130,6 +138,7 @@ WRONG = [
     ("norm_backward", straight_on, "The size is held fixed"),
     ("norm_backward", each_its_own, "Each number takes away only what it does to itself"),
     ("norm_backward", not_gathered, "Each number takes away only what it does to itself"),
+    ("norm_backward", all_along_x, "as if eps were 0"),
     ("norm_backward", as_on_paper, "Each number takes away only what it does to itself"),
     ("norm_backward", divided_twice, "divided by dim twice"),
     ("mended_size", summed, "√dim too small"),

@@ -468,6 +468,10 @@ back("not_along_x", {" - x * shared": " - shared"}, step=(TAKEN, BACK_AT_X),
      says="What is taken away is the same for all numbers. A number moves the size as far as it is large: times x.")
 back("not_divided", {"pull / size": "pull"}, step=BACK_AT_X,
      says="The direct path is not divided by the size: y is x / size, so its slope is 1 / size.")
+back("eps_in_one_place", {"x * shared / size**3": "x * shared / x.square().mean(dim=-1, keepdim=True) / size"},
+     step=(TAKEN, BACK_AT_X),
+     says="The part along x is all taken away, as if eps were 0. eps holds the size back from growing with x, so a "
+     "little of it comes back: take x · s / r² away, where r² has eps in it.")
 back("eps_forgotten", {" + eps": ""}, step=(SIZE, BACK_AT_X),
      symptom="A row of zeros, such as padding, sends back NaN.",
      says="The size lacks eps, with which the way forward was computed.")
