@@ -67,13 +67,26 @@ def window(rule):
     return window_mask
 
 
-def moved(at, length=12):
-    """A probe that edits the value at one place, and counts the answers that move."""
+def leaks(parts="kv", at=-1, last=-1):
+    """A probe that edits these parts at one place, and compares the answers up to `last`."""
+    def leaks(attend):
+        draw = torch.Generator().manual_seed(0)
+        given = {name: torch.randn(1, 2, 6, 4, generator=draw) for name in "qkv"}
+        before = attend(**given)
+        for name in parts:
+            given[name][:, :, at] += 1
+        return not torch.equal(attend(**given)[:, :, :last], before[:, :, :last])
+
+    return leaks
+
+
+def moved(at, length=12, part="v"):
+    """A probe that edits one part at one place, and counts the answers that move."""
     def window_of(attend):
         draw = torch.Generator().manual_seed(0)
         q, k, v = (torch.randn(1, 1, length, 4, generator=draw) for _ in range(3))
         before = attend(q, k, v)
-        v[:, :, at] += 1
+        {"q": q, "k": k, "v": v}[part][:, :, at] += 1
         return int((attend(q, k, v) != before).any(dim=-1).sum())
 
     return window_of
@@ -150,7 +163,24 @@ WRONG = [
     ("moved_words", {"chased", "its"}, "'tail' looks at"),
     ("moved_words", {"The", "chased", "its", "tail"}, "the mask forbids"),
     ("moved_words", 3, "a set of some of"),
-    ("leaks", lambda attend: False, "should say True of"),
+    ("leaks", lambda attend: False, "It never calls attend"),
+    ("leaks", leaks(last=None), "may move: compare those before"),
+    ("leaks", leaks(parts="v"), "the value alone"),
+    ("leaks", leaks(parts="k"), "the key alone"),
+    ("leaks", leaks(parts="qkv", last=None), "You changed queries"),
+    ("leaks", leaks(at=0), "You edited the first token"),
+    ("leaks", leaks(parts=""), "the same q, k and v"),
+    ("leaks", leaks(at=slice(None)), "every token from the first on"),
+    ("window_of", moved(0, part="k"), "you edited the key"),
+    ("window_of", moved(0, part="q"), "you edited the query"),
+    ("window_of", lambda attend: 4 * moved(0)(attend), "4 times as many"),
+    ("window_mask", window(lambda q, k, w: (k <= q) & (q - q[0] - k < w)), "for a square only"),
+    ("weight_of_its", 0.6698, "e to the 0 is 1"),
+    ("weight_of_its", 0.22, "the weight of “dog”"),
+    ("weight_of_its", 0.08, "the first number of each key"),
+    ("bytes_a_token", 2048, "the keys of one layer"),
+    ("bytes_a_token", 40960, "one head in each layer"),
+    ("bytes_a_token", 327.68, "not thousands"),
     ("window_of", lambda attend: 3, "a window of 1"),
     ("window_mask", lambda queries, keys, window: 1, "should return a tensor"),
     ("attend_softly", lambda q, k, v, cap: 1 / 0, "raised ZeroDivisionError"),

@@ -752,6 +752,10 @@ bug("cache_not_read", "LlamaAttention", {"k, v = cache.update(k, v)": "cache.upd
     says="The cache is given the new keys and values, and its answer is thrown away: k and v are to be "
     "all so far.")
 
+bug("cache_left_out", "LlamaAttention", {"k, v = cache.update(k, v)": "pass", TRIMMED: ""}, step=MIXED,
+    symptom="None in training. With a cache a new token hears itself alone, and the next one, too.",
+    says="The cache is never given the new keys and values: k and v are what cache.update(k, v) returns, all so far.")
+
 # In the bare module.
 BARE_MASK = "~causal_mask(x.shape[1], x.shape[1])"
 BARE_FILL = f"        scores = scores.masked_fill({BARE_MASK}, -math.inf)\n"
@@ -828,6 +832,61 @@ def judge_moved(answer) -> str:
     return said(not missing, f"{''.join(missing[:1])!r} looks at “chased” as well, as may every word from it on")
 
 
+tries_leaks = component.probe(
+    "attend",
+    yes=("mask_absent", "mask_one_late", "mask_transposed", "filled_with_zero", "filled_with_a_tiny_number",
+         "zeroed_after_softmax"),
+    no=("no_scale", "kv_tiled"),
+)  # fmt: skip
+
+
+def edited(probe, attend) -> tuple[int, dict[str, list[int]]]:
+    """How often a probe called attend, and at which places each of q, k and v differed between its first two calls."""
+    seen = []
+
+    def watched(q, k, v):
+        seen.append([part.clone() for part in (q, k, v)])
+        return attend(q, k, v)
+
+    probe(watched)
+    places = {}
+    for name, *pair in zip("qkv", *seen[:2]) if len(seen) > 1 else ():
+        old, new = pair
+        if old.shape != new.shape:
+            return len(seen), {}
+        places[name] = [i for i in range(old.shape[2]) if not torch.equal(old[:, :, i], new[:, :, i])]
+    return len(seen), places
+
+
+def judge_leaks(answer) -> str:
+    """The sentence on a probe for leaks: where it says the wrong thing, what it did to the tokens is looked at."""
+    told = tries_leaks(answer)
+    if not told:
+        return ""
+    calls, places = edited(answer, attend_by_hand)
+    if calls == 0:
+        return f"{told}. It never calls attend, so it cannot tell one from another"
+    if calls == 1:
+        return f"{told}. It calls attend once: call it twice, the second time with the last token edited, and compare"
+    if not places:
+        return told
+    if places["q"]:
+        return f"{told}. You changed queries, too, and then answers move without any leak: edit a key and a value"
+    moved = sorted({*places["k"], *places["v"]})
+    if not moved:
+        return f"{told}. Both calls were given the same q, k and v: edit a later token (axis 2) before the second"
+    if not places["k"] or not places["v"]:
+        only, other = ("value", "key") if places["v"] else ("key", "value")
+        return f"{told}. You edited the {only} alone, and some leaks show by the {other} only: edit both"
+    if len(moved) > 1 and moved[0] == 0:
+        return f"{told}. You edited every token from the first on: edit the last alone (axis 2), and look before it"
+    if moved[0] == 0:
+        return f"{told}. You edited the first token, which all may hear: edit the last, and look before it"
+    if told.startswith("it should say False"):
+        return f"{told}. The answer of the edited token {moved[0]}, and those after it, may move: compare those before"
+    return told
+
+
 WORKED_WINDOW = """def window_mask(queries, keys, window):
     # No causal mask to begin with: both rules are about one number, how far back a key stands.
     # A table of distances is made first, and the mask is read off it: not negative, and less than the window.
@@ -860,6 +919,8 @@ def _window_slips(sinks):
         "it is the causal mask: nothing is hidden for being too far back": lambda q, k, w: causal(q, k) & (k <= q),
         "the queries are the last of the keys: query i stands at keys − queries + i": (
             lambda q, k, w: causal(q - q[0], k) & ((k > q - q[0] - w) | first(k))),
+        "it is right for a square only: for the distance, too, query i stands at keys − queries + i": (
+            lambda q, k, w: causal(q, k) & ((k > q - q[0] - w) | first(k))),
         **({"the first tokens are seen at any distance: yours hides them": lambda q, k, w: causal(q, k) & (k > q - w),
             "the first query sees a token after it: the first ones, too, must not be later than the query": (
                 lambda q, k, w: (causal(q, k) & (k > q - w)) | first(k))} if sinks else {}),
@@ -936,10 +997,17 @@ def judge_window_probe(answer) -> str:
         width, got = wrong[0], found[wrong[0] - 1]
         told = f"for a window of {width}, window_of should find {width}, it found {got!r:.40}"
         numbers = all(isinstance(each, int | float) for each in found)
+        calls, places = edited(answer, windowed(4, by))
+        if places and not places["v"] and (places["q"] or places["k"]):
+            named = "query" if places["q"] else "key"
+            return (f"{told}; you edited the {named}, which may leave an answer as it was: where one place is seen, it "
+                    "gets all the weight, whatever its key. Edit the value")  # fmt: skip
         if numbers and all(each == width - 1 for width, each in enumerate(found, 1)):
             return f"{told}: one less each time; the edited token's own answer counts, too"
         if numbers and all(each == width + 1 for width, each in enumerate(found, 1)):
             return f"{told}: one more each time; count the answers that move"
+        if numbers and got > 1 and all(each == got * width for width, each in enumerate(found, 1)):
+            return f"{told}, {got} times as many each time; count an answer once, over its numbers and the heads"
         if numbers and width > 1 and all(each == width - 1 for each in found[width - 1 :]):
             return f"{told}, and never more: fewer than {width} answers stand at or after the token that you edit"
         return told
@@ -1105,7 +1173,8 @@ component.exercises = (
                 0.02,
                 {
                     math.exp(2) / (3 + math.exp(1) + math.exp(2)): "divide the scores by √2 first",
-                    2 / 3: "a softmax takes e to the power of each score, then shares; you shared the scores",
+                    2 / 3: "a softmax takes e to the power of each score, then shares: did you share the scores "
+                    "themselves, or leave out the keys whose score is 0? e to the 0 is 1, and counts",
                     math.exp(1) / (3 + math.exp(0.5) + math.exp(1)): "that divides by dim = 2; divide by its root",
                     math.exp(2 / math.sqrt(2)) / (2 + math.exp(1 / math.sqrt(2)) + math.exp(2 / math.sqrt(2))): (
                         "that leaves out a key: “tail” may hear itself as well, which makes five"
@@ -1113,6 +1182,12 @@ component.exercises = (
                     math.exp(2 / math.sqrt(2)): "that is its power of e alone; divide it by the sum of all five",
                     math.sqrt(2): "that is its score; the weights are the softmax of all five",
                     2: "that is its dot product; divide by √2, then take the softmax of all five",
+                    math.exp(1 / math.sqrt(2)) / (3 + math.exp(1 / math.sqrt(2)) + math.exp(2 / math.sqrt(2))): (
+                        "that is the weight of “dog”; “its” has the fourth key, (0, 2)"
+                    ),
+                    1 / (2 + 2 * math.exp(2 / math.sqrt(2)) + math.exp(1 / math.sqrt(2))): (
+                        "you took the first number of each key; the query (0, 1) takes the second"
+                    ),
                     0.266: "that is the row of “its”; here “tail” asks",
                 },
             )
@@ -1163,6 +1238,9 @@ weight_of_its = powers[3] / sum(powers)""",
                     64 * 128 * 80 * 2: "only the 8 key-value heads are kept, and of each both keys and values",
                     2 * 8 * 128 * 80 * 4: "16 bits are two bytes, not four",
                     2 * 8 * 128 * 2: "that is one layer; there are 80",
+                    8 * 128 * 2: "that is the keys of one layer; there are values, too, and 80 layers",
+                    2 * 128 * 80 * 2: "that is one head in each layer; 8 heads keep keys and values",
+                    327.68: "bytes, not thousands of them",
                     320: "bytes, not KiB: 1,024 times as many",
                 },
             )
@@ -1200,12 +1278,7 @@ def leaks(attend) -> bool:
                 "mended_attend", "attend", (*SQUARE, *HALF, "nothing_to_see", "grouped", "multi_query"),
                 adapt_ungrouped,
             ),
-            "leaks": component.probe(
-                "attend",
-                yes=("mask_absent", "mask_one_late", "mask_transposed", "filled_with_zero", "filled_with_a_tiny_number",
-                     "zeroed_after_softmax"),
-                no=("no_scale", "kv_tiled"),
-            ),
+            "leaks": judge_leaks,
         },
         solution='''def mended_attend(q, k, v):
     scores = einsum(q, k, "batch head query dim, batch head key dim -> batch head query key") / math.sqrt(q.shape[-1])

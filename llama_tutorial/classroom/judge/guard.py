@@ -290,11 +290,19 @@ def installed(file):
     return file.startswith((*installed_folders(), EDITED))
 
 
+@functools.cache
+def lent(file):
+    """Whether code lies in an installed folder, or is the copy of ours that a student's package stands on."""
+    path = Path(file)
+    copied = path.parent.name in ("doors", "published") and (PACKAGE / path.parent.name / path.name).is_file()
+    return copied or file.startswith(installed_folders())
+
+
 def own_line(error):
     """The learner's own line in which `error` was raised, "line 3: `x = x + y`": the last frame of theirs. Or ""."""
     place, trace = "", error.__traceback__
     while trace is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith(installed_folders()):
+        if not lent(trace.tb_frame.f_code.co_filename):
             place = _told_line(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
         trace = trace.tb_next
     return place
@@ -302,7 +310,7 @@ def own_line(error):
 
 def frame_line(frame):
     """The learner's own line that runs in a frame, or that called what does. Or ""."""
-    while frame is not None and frame.f_code.co_filename.startswith(installed_folders()):
+    while frame is not None and lent(frame.f_code.co_filename):
         frame = frame.f_back
     return _told_line(frame.f_code.co_filename, frame.f_lineno) if frame else ""
 

@@ -161,12 +161,12 @@ class Watch(TorchFunctionMode):
 def _learner(frame) -> tuple[Line | None, str, bool, int | None]:
     """The learner's line that a frame is called from, unless the judge stands between, and its function; whether it
     builds a module; and the place of the call in that line, where a function of a lesson stands between."""
-    homes, line, scope, lesson, call, building = guard.installed_folders(), None, "", False, None, False
+    line, scope, lesson, call, building = None, "", False, None, False
     while frame:
         file = frame.f_code.co_filename
         if file.startswith(JUDGE) or (line is None and file.endswith(CHECKS)):
             break
-        if not file.startswith(homes) and not file.startswith("<frozen"):
+        if not guard.lent(file) and not file.startswith("<frozen"):
             if line is None:
                 if not linecache.getline(file, frame.f_lineno):
                     break
@@ -232,7 +232,7 @@ def _locate(part: Part, kind, case: Case) -> tuple[Place | None, bool]:
             continue
         step, last, at, gap, suspect = found
         heals = number == 0 and at is not None and _heals(part, kind, case, steps[last], step, made[at])
-        until = None if gap is None else made[gap].line
+        until = None if gap is None else made[at if heals else gap].line
         line = until if heals or suspect is None else made[suspect].line
         if line is None:
             whole = False
@@ -334,7 +334,8 @@ def _departure(made: list[Made], known: set[int], missing: Step, numbers) -> int
     inputs = [[places[number] for number in each.inputs if number in places] for each in made]
     good = set(known)
     for i in reversed(range(len(made))):  # what leads to something on the way is on it, save a mask that does nothing
-        good |= {each for each in inputs[i] if made[each].value.dtype != torch.bool} if i in good else set()
+        bools = made[i].value.dtype == torch.bool  # a mask is made of masks
+        good |= {each for each in inputs[i] if bools or made[each].value.dtype != torch.bool} if i in good else set()
     strays = [i for i, each in enumerate(made) if i not in good or numbers.made_again(i, missing)]
     first = [i for i in strays if not any(each in strays for each in inputs[i])]
     first = [i for i in first if missing.early or not made[i].early]
