@@ -318,6 +318,51 @@ def test_the_line_is_added_to_a_mistake_that_has_a_name():
     assert "It shows first in line" in repr(error.report)
 
 
+def test_what_a_right_mask_is_made_of_is_not_where_it_goes_wrong():
+    source = """import math
+import torch
+from einops import einsum
+def mended_attend(q, k, v):
+    scores = einsum(q, k, "batch head query dim, batch head key dim -> batch head query key") / math.sqrt(q.shape[-1])
+    mask = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).tril()
+    weights = (scores * mask).softmax(dim=-1)
+    return einsum(weights, v, "batch head query key, batch head key dim -> batch head query dim")
+"""
+    error = fails(written_in(source, "mended_attend"))
+    assert error.bug == "attention.filled_with_zero" and error.line[0] == 7
+
+
+def test_a_step_that_is_left_out_belongs_to_the_line_before_it_and_not_to_another_functions():
+    source = """import math
+import torch
+from torch import nn
+from llama_tutorial.rotary import LlamaRotaryEmbedding
+def causal_mask(queries, keys):
+    return torch.arange(keys) <= torch.arange(keys - queries, keys)[:, None]
+class BareAttention(nn.Module):
+    def __init__(self, hidden=576, dim=64):
+        super().__init__()
+        self.dim, self.rotary = dim, LlamaRotaryEmbedding(dim)
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(hidden, hidden, bias=False) for _ in "qkvo")
+    def forward(self, x):
+        q, k, v = (p(x).unflatten(-1, (-1, self.dim)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        scores = self.rotary(q) @ self.rotary(k).mT
+        mask = causal_mask(x.shape[1], x.shape[1])
+        weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
+        return self.o_proj((weights @ v).transpose(1, 2).flatten(2))
+"""
+    error = fails(written_in(source, "BareAttention"))
+    assert error.bug == "attention.no_scale" and error.line[0] == 14
+
+
+def test_the_copy_of_ours_in_a_students_package_is_not_the_students_own_line(tmp_path):
+    from llama_tutorial.classroom.judge import guard
+
+    assert guard.lent(str(tmp_path / "my_llama" / "doors" / "explained.py")) and guard.lent(torch.__file__)
+    assert not guard.lent(str(tmp_path / "my_llama" / "attention.py"))
+    assert not guard.lent(str(tmp_path / "doors" / "mine.py"))
+
+
 def test_a_step_that_is_left_out_and_heals_what_follows_is_told_so():
     class Unscaled(LlamaRMSNorm):
         def forward(self, x):
