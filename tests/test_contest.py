@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from llama_tutorial import authoring, cli, training
+from llama_tutorial.classroom.course.pieces import collect
+from llama_tutorial.classroom.my_llama import package
 from llama_tutorial.classroom.my_llama.package import lay_out
 from llama_tutorial.contest import entry, exam, lines, standing
 from llama_tutorial.corpus import Corpus
@@ -167,6 +169,23 @@ def test_parts_of_a_learner_train_and_are_counted(challenge, tmp_path):
     assert total == lines.course_lines() + 7 - len(lines.code_lines(ours))
 
 
+def test_of_a_module_that_is_whole_the_parts_are_a_learners(challenge, tmp_path):
+    lay_out(tmp_path)
+    folder, parts = tmp_path / "my_llama", package.parts()["mlp"]
+    record, source = package.read_record(folder), lines.source_of("mlp")
+    record["kept"]["mlp"] = {name: package.plain(collect(name, [source], "mlp")) for name in parts}
+    assert package.store(folder, record, "mlp") and "stand_in" not in (folder / "mlp.py").read_text()
+    package.write_record(folder, record)
+    out = challenge(None, "--package", folder)[1]
+    theirs = sum(len(lines.code_lines(piece["code"])) for piece in record["kept"]["mlp"].values())
+    assert f"{theirs} of the {lines.course_lines()} lines are my_llama's own" in out and theirs > 5
+    with (folder / "mlp.py").open("a") as file:
+        file.write("\n\nSEEN = 1\n")  # by hand: all of it is theirs
+    edited = len(lines.code_lines((folder / "mlp.py").read_text()))
+    out = challenge(None, "--package", folder)[1]
+    assert f"{edited} of the {lines.course_lines() + 1} lines are my_llama's own" in out
+
+
 def test_a_package_has_a_say_in_model_and_training(challenge, tmp_path):
     lay_out(tmp_path)
     (tmp_path / "my_llama" / "challenge.py").write_text(
@@ -178,6 +197,8 @@ def test_a_package_has_a_say_in_model_and_training(challenge, tmp_path):
     assert status == 0, err
     assert out.splitlines()[1].split()[2] == f"{1024 * 32 + 32 * 32 * 2 + 32 * 16 * 2 + 32 * 64 * 3 + 32 * 3:,}"
     assert "4 of the " in out
+    lay_out(tmp_path)
+    assert (tmp_path / "my_llama" / "challenge.py").exists()
 
 
 def test_what_a_package_is_given_holds_nothing_of_the_exam(challenge, tmp_path):
@@ -307,13 +328,14 @@ def test_a_shared_table_counts_once_and_a_saved_buffer_too():
 
 def test_the_schedule_fits_the_budget_though_steps_grow_dearer():
     now, shares = [0.0], []
-    clock = SimpleNamespace(spent=lambda: now[0], left=lambda: 60 - now[0])
+    clock = SimpleNamespace(budget=60, spent=lambda: now[0], left=lambda: 60 - now[0])
     trainer = SimpleNamespace(recipe=training.Recipe(), step=0, model=None)
 
     def advance():
         shares.append(training.step_size(trainer.step, trainer.recipe))
         trainer.step += 1
         now[0] += 0.1 if trainer.step < 200 else 0.17
+        return 1.0
 
     trainer.advance = advance
     entry.run_within(trainer, clock)

@@ -57,14 +57,23 @@ class Entry:
 
 
 def run_within(trainer, clock: Clock):
-    """Take as many steps as fit, each with the schedule of a run of so many: the guess is renewed at every step."""
-    costs = []
-    while not costs or clock.left() > max(costs[-8:]):
-        before = clock.spent()
-        trainer.advance()
-        costs.append(clock.spent() - before)
-        usual = sum(costs[-64:]) / len(costs[-64:])
-        trainer.recipe = replace(trainer.recipe, steps=trainer.step + max(1, int(clock.left() / max(usual, 1e-6))))
+    """Take as many steps as fit, each with the schedule of a run of so many: the guess is renewed at every step.
+
+    On a terminal a bar shows how much of the budget is spent.
+    """
+    from tqdm import tqdm
+
+    costs, shape = [], "{desc}{percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} CPU-seconds"
+    with tqdm(total=clock.budget, file=sys.stderr, disable=None, leave=False, bar_format=shape) as bar:
+        while not costs or clock.left() > max(costs[-8:]):
+            before = clock.spent()
+            loss = trainer.advance()
+            costs.append(clock.spent() - before)
+            usual = sum(costs[-64:]) / len(costs[-64:])
+            trainer.recipe = replace(trainer.recipe, steps=trainer.step + max(1, int(clock.left() / max(usual, 1e-6))))
+            told = f"step {trainer.step:,} of about {trainer.recipe.steps:,}, loss {loss:.2f}"
+            bar.set_description(told, refresh=False)
+            bar.update(clock.spent() - bar.n)
     return trainer.model
 
 
