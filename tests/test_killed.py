@@ -21,11 +21,11 @@ STEPS, KILLS = 300, 20
 CHILD = """
 import hashlib, json, os, signal, sys
 from llama_tutorial import cli, training
-from llama_tutorial.published import saving
+from llama_tutorial.runs import checkpoints, directory
 
-training.SHIPPED_SHAPE = {"hidden_size": 8, "intermediate_size": 13, "num_hidden_layers": 2, "num_attention_heads": 2}
-training.SHIPPED_VOCAB, training.SHIPPED_RECIPE = 270, training.Recipe(batch=2, context=13, dropout=0.1)
-run_to_end, finish, flush, writes = training.run_to_end, training.finish, training.flush, []
+directory.SHIPPED_SHAPE = {"hidden_size": 8, "intermediate_size": 13, "num_hidden_layers": 2, "num_attention_heads": 2}
+directory.SHIPPED_VOCAB, directory.SHIPPED_RECIPE = 270, training.Recipe(batch=2, context=13, dropout=0.1)
+run_to_end, finish, flush, writes = directory.run_to_end, directory.finish, checkpoints.flush, []
 
 def run(trainer, checkpoint, **how):
     print("steps from", trainer.step, flush=True)
@@ -47,7 +47,7 @@ def flushed(path):
             os.kill(os.getpid(), signal.SIGKILL)
     flush(path)
 
-training.run_to_end, training.finish, training.flush = run, told, flushed
+directory.run_to_end, directory.finish, checkpoints.flush = run, told, flushed
 BEFORE
 cli.main(["train", *sys.argv[1:]])
 """
