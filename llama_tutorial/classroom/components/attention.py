@@ -863,6 +863,7 @@ def judge_leaks(answer) -> str:
     told = tries_leaks(answer)
     if not told:
         return ""
+    told = told.replace("the lesson's own", "the lesson's own attention, in which nothing leaks")
     calls, places = edited(answer, attend_by_hand)
     if calls == 0:
         return f"{told}. It never calls attend, so it cannot tell one from another"
