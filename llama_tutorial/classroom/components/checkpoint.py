@@ -192,14 +192,17 @@ def finds(name: str, says: str, ours: dict, theirs: dict):
 SOUND, ALL = records(), slice(None)
 finds("nothing_off", "two models that are equal: None", SOUND, SOUND)
 finds("one_off", "one module is off at every token", moved(SOUND, "q", ALL, 0.5), SOUND)
-TWO = moved(moved(SOUND, "embed", ALL, 0.01), "scores", ALL, 0.9)
-finds("two_off", "two are off, the later one by more: the first is named", TWO, SOUND)
-finds("their_order", "ours come in another order: theirs counts", dict(sorted(TWO.items(), reverse=True)), SOUND)
+FOUR = SOUND
+for part, by in {"q": 0.01, "attention": 0.5, "mlp": 0.9, "scores": 0.1}.items():
+    FOUR = moved(FOUR, part, ALL, by)
+finds("four_off", "four are off, later ones by more: the first is named", FOUR, SOUND)
+finds("their_order", "ours come in another order: theirs counts", dict(sorted(FOUR.items())), SOUND)
 finds("small_numbers", "numbers of a thousandth, off by a hundredth of that", moved(SOUND, "norm", ALL, 0.01), SOUND)
 finds("rounding", "rounding alone, in small numbers and in large: None", rounded(SOUND), SOUND)
 finds("one_token", "one token of five is off, and by little", moved(SOUND, "attention", 3, 3e-5), SOUND)
 finds("first_token", "the first token alone is off", moved(SOUND, "attention", 0, 0.2), SOUND)
 finds("last_token", "the last token alone is off", moved(SOUND, "mlp", -1, -0.2), SOUND)
+finds("too_low", "every number of a module is too low", {**SOUND, "q": SOUND["q"] - 0.1}, SOUND)
 UNEVEN = {name: x * torch.tensor([1, 1, 1e-4, 1, 1])[:, None] for name, x in SOUND.items()}
 finds("small_token", "a token whose numbers are small beside the others' is off", moved(UNEVEN, "q", 2, 0.03), UNEVEN)
 finds("zeros", "a token of zeros in both is not off", *2 * (moved(SOUND, "q", 1, -1.0),))
@@ -209,10 +212,10 @@ finds("whole", "300 tokens, one of them off by 5e-5 of its size", moved(rounded(
 
 
 def adapt_first(function):
-    """A function that names a module, as the place of that name; −1 for None."""
+    """A function that names a module, on copies, as the place of that name; −1 for None."""
 
     def first(ours, theirs):
-        (found,) = call(lambda *given: (function(*given),), ours, theirs)
+        found = function(*({name: x.clone() for name, x in each.items()} for each in (ours, theirs)))
         if found is not None and (not isinstance(found, str) or found not in theirs):
             raise Fault(f"It should return a module's name, or None where none is off; it gave {found!r:.60}.")
         return torch.tensor(-1.0 if found is None else float([*theirs].index(found)))
