@@ -112,7 +112,7 @@ def test_what_is_stored_of_the_courses_own_belongs_together():
 def test_the_shape_is_lesson_10s(root):
     cells = json.loads((root / "notebooks" / "10_training.ipynb").read_text())["cells"]
     code = "\n".join("".join(cell["source"]) for cell in cells)
-    (shape,) = re.findall(r"^SHAPE = (\{.*?^\})", code, re.M | re.S)
+    (shape,) = re.findall(r"^SHAPE = (\{.*?\})", code, re.M | re.S)
     assert ast.literal_eval(shape) == entry.SHAPE
 
 
@@ -186,19 +186,24 @@ def test_of_a_module_that_is_whole_the_parts_are_a_learners(challenge, tmp_path)
     assert f"{edited} of the {lines.course_lines() + 1} lines are my_llama's own" in out
 
 
-def test_a_package_has_a_say_in_model_and_training(challenge, tmp_path):
+def test_a_package_has_a_say_in_its_model_as_the_page_shows(challenge, tmp_path, root):
     lay_out(tmp_path)
-    (tmp_path / "my_llama" / "challenge.py").write_text(
-        "from .causal_lm import LlamaForCausalLM\n\n\ndef enter(vocab_size, seed):\n"
-        '    return LlamaForCausalLM({"vocab_size": vocab_size, "hidden_size": 32, "intermediate_size": 64,\n'
-        '        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1})\n'
-    )
+    *_, code = re.findall(r"```python\n(.*?)```", (root / "docs" / "challenge.md").read_text(encoding="utf-8"), re.S)
+    (tmp_path / "my_llama" / "challenge.py").write_text(code)
     status, out, err = challenge(None, "--package", "my_llama")
     assert status == 0, err
-    assert out.splitlines()[1].split()[2] == f"{1024 * 32 + 32 * 32 * 2 + 32 * 16 * 2 + 32 * 64 * 3 + 32 * 3:,}"
+    layer = 2 * 96 * 96 + 2 * 96 * 48 + 3 * 96 * 256 + 2 * 96
+    assert out.splitlines()[1].split()[2] == f"{1024 * 96 + 3 * layer + 96:,}"
     assert "4 of the " in out
     lay_out(tmp_path)
-    assert (tmp_path / "my_llama" / "challenge.py").exists()
+    assert (tmp_path / "my_llama" / "challenge.py").read_text() == code
+
+
+def test_lines_are_counted_in_any_encoding(challenge, tmp_path):
+    text = "# -*- coding: latin-1 -*-\nname = 'na\u00efve'\n" + HONEST
+    (tmp_path / "other.py").write_text(text, encoding="latin-1")
+    status, out, err = challenge(None, "--package", "other.py")
+    assert status == 0 and "15 of the 15 lines" in out, err
 
 
 def test_what_a_package_is_given_holds_nothing_of_the_exam(challenge, tmp_path):

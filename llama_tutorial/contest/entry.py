@@ -178,7 +178,7 @@ def loaded_lines(name: str, root: Path, trains) -> tuple[int, int]:
     """The lines of what was imported of a package; with the course's trainer, where the package has none."""
     loaded = [module for each, module in sys.modules.items() if each.partition(".")[0] == name]
     files = {Path(module.__file__).resolve() for module in loaded if getattr(module, "__file__", None)}
-    total, own = package_lines(root, sorted(files))
+    total, own = package_lines(root, sorted(path for path in files if path.suffix == ".py" and root in path.parents))
     return total + (0 if trains else course_lines(["training"])), own
 
 

@@ -41,7 +41,8 @@ def package_lines(root: Path, files: list[Path]) -> tuple[int, int]:
     """
     record, total, own = read_record(root), 0, 0
     for path in files:
-        name, text = path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
+        with tokenize.open(path) as file:  # in the encoding that it names
+            name, text = path.relative_to(root).as_posix(), file.read()
         module, ours = name.removesuffix(".py"), name in record["written"]
         if ours and module not in COUNTED:
             continue

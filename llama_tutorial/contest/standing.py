@@ -41,7 +41,7 @@ def compete(package: str | None = None, seed: int = 0, budget: float = BUDGET, t
     import torch
 
     from .entry import Clock, course_entry, found, package_entry
-    from .exam import VOCAB, examine, parameter_count, textbook
+    from .exam import VOCAB, textbook
 
     path = None if package in (None, "llama_tutorial") else found(package)
     threads = torch.get_num_threads()
@@ -56,10 +56,10 @@ def compete(package: str | None = None, seed: int = 0, budget: float = BUDGET, t
             model = entry.train(made, [source.clone() for source in sources], clock, seed)
             seconds = clock.spent()
             model = checked(made if model is None else model, entry, "train").eval()
-            score = examined(examine, model, tokenizer, seed, path)
+            score, parameters = examined(model, tokenizer, seed, path)
             lines, own = entry.lines()
             over = max(0.0, seconds - budget)
-            return Result(entry.name, seed, score, parameter_count(model), lines, own, seconds, budget, over)
+            return Result(entry.name, seed, score, parameters, lines, own, seconds, budget, over)
     finally:
         torch.set_num_threads(threads)
 
@@ -74,13 +74,13 @@ def checked(model, entry, hook):
     return model
 
 
-def examined(examine, model, tokenizer, seed, path):
-    """The exam's score; what the model raises or why it is refused, with the name of the package."""
+def examined(model, tokenizer, seed, path):
+    """The exam's score and the parameters; what the model raises or why it is refused, with the name of the package."""
     from .entry import in_words
-    from .exam import Refused
+    from .exam import Refused, examine, parameter_count
 
     try:
         with in_words(path or Path("llama_tutorial"), "its model, in the exam,"):
-            return examine(model, tokenizer, seed)
+            return examine(model, tokenizer, seed), parameter_count(model)
     except Refused as error:
         raise Refused(f"{path.stem if path else 'llama_tutorial'} is refused: {error}") from None
