@@ -203,7 +203,7 @@ def test_lines_are_counted_in_any_encoding(challenge, tmp_path):
     text = "# -*- coding: latin-1 -*-\nname = 'na\u00efve'\n" + HONEST
     (tmp_path / "other.py").write_text(text, encoding="latin-1")
     status, out, err = challenge(None, "--package", "other.py")
-    assert status == 0 and "15 of the 15 lines" in out, err
+    assert status == 0 and "All 15 lines are other's own." in out, err
 
 
 def test_what_a_package_is_given_holds_nothing_of_the_exam(challenge, tmp_path):

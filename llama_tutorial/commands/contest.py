@@ -34,7 +34,9 @@ def in_words(result) -> list[str]:
     told = ["  ".join([row[0].ljust(widths[0]), *(text.rjust(w) for text, w in zip(row[1:], widths[1:]))]).rstrip()
             for row in rows]  # fmt: skip
     told.append("")
-    if result.own_lines:
+    if result.own_lines == result.lines:
+        told.append(f"All {result.lines:,} lines are {result.name}'s own.")
+    elif result.own_lines:
         told.append(f"{result.own_lines:,} of the {result.lines:,} lines are {result.name}'s own; the rest is lent.")
     elif result.name != "llama_tutorial":
         told.append(f"All {result.lines:,} lines are lent: what you pass in the exercises takes their place.")
