@@ -22,6 +22,7 @@ def hold_contest(package, seed, as_json, seconds) -> None:
 def in_words(result) -> list[str]:
     """The table of two entries, and what is to be said of them; lines to print."""
     from dataclasses import asdict
+    from statistics import median
 
     from ..contest.standing import AGAIN, BUDGET, SEEDS, course
 
@@ -48,6 +49,7 @@ def in_words(result) -> list[str]:
     elif result.budget != BUDGET:
         told.append(f"This one had {result.budget:g} CPU-seconds, the course's own {BUDGET:g}.")
     scores = ", ".join(f"{score:.3f} with seed {seed}" for seed, score in SEEDS.items())
+    scores += f", the median {median(SEEDS.values()):.3f}"
     told.append(f"The course's own is stored, from Python {stored['python']}: {scores}. Measure it here: {AGAIN}")
     return told
 

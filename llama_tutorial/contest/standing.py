@@ -8,7 +8,7 @@ BUDGET = 110.0  # CPU-seconds; two minutes on a laptop
 AGAIN = "llama-tutorial challenge --seed 0"  # measures the numbers below once more
 # The course's own entry, measured by that command on two shared cores with the pinned versions.
 COURSE = {"seed": 0, "bits_per_byte": 1.821, "parameters": 869_504, "cpu_seconds": 109.9, "python": "3.11"}
-SEEDS = {0: 1.821, 1: 1.819}  # its bits per byte by seed
+SEEDS = {0: 1.821, 1: 1.819, 2: 1.811}  # its bits per byte by seed
 
 
 @dataclass(frozen=True)
