@@ -16,7 +16,7 @@ from ...kv_cache import KVCache
 from ...model import LlamaModel, positions_and_mask
 from ...rotary import LlamaRotaryEmbedding
 from ..course.exercise import Exercise, first_fault, said, same_tensor, typed_number
-from ..judge.guard import Fault, call
+from ..judge.guard import Fault, Misnamed, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.steps import BUILT
 from ..judge.subjects import built, normal, reached, run_with, tells_gradient
@@ -55,7 +55,7 @@ def padded_rows(place):
     return place(LEFT, 0, 5)[1], place(HOLES, 0, 6)[1]
 
 
-@PLACES("with a past: the queries are the last of the keys", MASK_AXES)
+@PLACES("with a past: the queries are the last of the keys", MASK_AXES, degenerate=True)
 def after_a_past(place):
     return (*place(LATER, 4, 3), *place(LATER, 6, 1))
 
@@ -83,6 +83,14 @@ def long_text(place):
     return place(normal(1, 2, 331) > -0.4, 100, 231)
 
 
+def alike_at_padding(positions, real, seq: int):
+    """Positions in which padding behind a word stands where the lesson puts it, also if all real ones are counted."""
+    ours, before = (real.cumsum(-1) - 1).clamp(min=0)[:, -seq:], (real.cumsum(-1) - real.long())[:, -seq:]
+    if positions.shape != ours.shape or positions.dtype != ours.dtype:
+        return positions
+    return torch.where(~real[:, -seq:] & (positions == before), ours, positions)
+
+
 def adapt_places(function):
     """A function as the subject; no mask at all is told as the causal one, which attention makes of it."""
 
@@ -92,7 +100,9 @@ def adapt_places(function):
         if not isinstance(found, tuple | list) or len(found) != 2 or not isinstance(found[0], torch.Tensor):
             raise Fault("It should return two things: the positions, a tensor, and the mask.")
         positions, mask = found
-        if attention_mask is not None or device:
+        if attention_mask is not None:
+            return alike_at_padding(positions, attention_mask.bool(), seq), mask
+        if device:
             return positions, mask
         if mask is not None:
             mask = mask.reshape(mask.shape[-2:]) if mask.numel() == seq * (past + seq) else mask
@@ -104,17 +114,25 @@ def adapt_places(function):
 POSITIONS, SEEN = "the positions", "what each may see"
 
 
-def steps_of_places(attention_mask, past, seq, device=None):
-    """What is computed on the way, in its order."""
+def beside_the_mask(attention_mask, past: int, seq: int) -> list[Step]:
+    """What right ways may pass through: the real keys and the padding, as numbers, and the masks that are combined."""
     if attention_mask is None:
         return []
+    real, causal = attention_mask.bool(), causal_mask(seq, past + seq)
+    made = {"the real keys": real.long(), "the padding": (~real).long(), "the causal mask": causal}
+    made["oneself, before it is moved"] = torch.eye(seq, past + seq, dtype=torch.bool)
+    made["oneself"] = torch.eye(past + seq, dtype=torch.bool)[past:]
+    made["the real ones up to oneself"] = causal & real[:, None, None]
+    return [Step(name, value, (), waypoint=True) for name, value in made.items()]
+
+
+def steps_of_places(attention_mask, past, seq, device=None):
+    """What is computed on the way, in its order."""
     positions, mask = positions_and_mask(attention_mask, past, seq)
-    return [
-        Step(POSITIONS, positions, (), axes="batch seq"),
-        Step("the real keys", attention_mask.bool(), (), waypoint=True),
-        Step("the causal mask", causal_mask(seq, past + seq), (), waypoint=True),
-        Step(SEEN, mask, (), axes=MASK_AXES),
-    ]
+    if mask is None:
+        return [Step(POSITIONS, positions, (), axes="seq")]
+    beside = beside_the_mask(attention_mask, past, seq)
+    return [Step(POSITIONS, positions, (), axes="batch seq"), *beside, Step(SEEN, mask, (), axes=MASK_AXES, shaped=True)]
 
 
 component.part(positions_and_mask, adapt_places, PLACES, steps_of_places)
@@ -195,7 +213,18 @@ def padded(model):
     return found[0, 2:], found[1]
 
 
+@CASES("padding between words: the words' vectors", AXES)
+def gaps(model):
+    found = model(words(22, 3, 6), sizes(), attention_mask=HOLES)
+    return tuple(each[real.bool()] for each, real in zip(found, HOLES))
+
+
 runs("positions", "positions that are given turn the words", words(9, 2, 5), positions=torch.tensor([3, 50, 100, 7, 0]))
+
+
+BEHIND = {"past": words(23, 3, 4), "tolerance": 1e-3}
+runs("behind", "behind a past that is cached", words(24, 3, 3), **BEHIND)
+runs("behind_padded", "behind a cached past, with padding in it", words(24, 3, 3), **BEHIND, attention_mask=LATER)
 
 
 @CASES("the cache reaches every layer: word by word gives the same", AXES, tolerance=1e-3)
@@ -247,19 +276,32 @@ def fresh_sizes(module) -> torch.Tensor:
     return torch.stack([*matrices, *others]).detach().mul(5).round() / 5  # chance moves them by a few percent
 
 
+def read_before(config, given: dict, past, attention_mask=None) -> list[KVCache]:
+    """The caches of a model that has read `past`, of which the mask may tell."""
+    kept = [KVCache() for _ in range(config.num_hidden_layers)]
+    real = None if attention_mask is None else attention_mask[:, : past.shape[1]]
+    functional_call(LlamaModel(config).to(given["norm.weight"].dtype), given, (past, real), {"cache": kept})
+    return kept
+
+
 def adapt(kind):
     """A class as the subject of the cases."""
 
-    def model(ids, config, seed=60, change=None, dtype=torch.float32, ask="", **more):
+    def model(ids, config, seed=60, change=None, dtype=torch.float32, ask="", past=None, **more):
         module = built(kind, config)
         if ask == "count":
             return sum(weight.numel() for weight in module.parameters())
         if ask == "fresh":
             module.config = config
             return fresh_sizes(module)
-        if len(set(map(id, module.parameters()))) < len(list(module.parameters())):
-            raise Fault("Two of its parameters are one and the same.")
-        return run_with(module.to(dtype), weights(config, seed, change, dtype), ids, **more)
+        seen = {}
+        for name, weight in module.named_parameters(remove_duplicate=False):
+            if seen.setdefault(id(weight), name) != name:
+                raise Misnamed(f"Two of its parameters are one and the same: {seen[id(weight)]} and {name}.", name)
+        given = weights(config, seed, change, dtype)
+        if past is not None:
+            more["cache"] = read_before(config, given, past, more.get("attention_mask"))
+        return run_with(module.to(dtype), given, ids, **more)
 
     return model
 
@@ -269,12 +311,13 @@ OUTPUT = "that, normed by the last norm"
 
 
 def steps(ids, config, seed=60, change=None, dtype=torch.float32, ask="", attention_mask=None, positions=None,
-          cache=None):  # fmt: skip
+          cache=None, past=None):  # fmt: skip
     """What is computed on the way, in its order."""
     if cache is not None or ids is None:  # by now a cache holds other keys than when it was given
         return []
-    given = weights(config, seed, change, dtype)
-    counted, mask = positions_and_mask(attention_mask, 0, ids.shape[1])
+    given, before = weights(config, seed, change, dtype), 0 if past is None else past.shape[1]
+    kept = read_before(config, given, past, attention_mask) if before else [None] * config.num_hidden_layers
+    counted, mask = positions_and_mask(attention_mask, before, ids.shape[1])
     rotary = LlamaRotaryEmbedding(config.head_dim, config.rope_theta, config.rope_scaling)
     rotation = rotary.angles(counted if positions is None else positions)
     x = given["embed_tokens.weight"][ids.long()]
@@ -283,12 +326,13 @@ def steps(ids, config, seed=60, change=None, dtype=torch.float32, ask="", attent
     ready |= {"cosines, twice": torch.cat([cos, cos], -1), "both signs": torch.cat([-sin, sin], -1)}
     beside = {"smallest id": ids.min(), "largest id": ids.max(), "positions": counted, "mask": mask, **ready}
     made = [Step(name, value, (), waypoint=True) for name, value in beside.items() if value is not None]
+    made += beside_the_mask(attention_mask, before, ids.shape[1])
     made.append(Step(EMBEDDED, x, (), axes=AXES))
     layer = LlamaDecoderLayer(config).to(dtype)
     for i in range(config.num_hidden_layers):
         own = {name.removeprefix(f"layers.{i}."): weight for name, weight in given.items()
                if name.startswith(f"layers.{i}.")}  # fmt: skip
-        x = functional_call(layer, own, (x, rotation, mask))
+        x = functional_call(layer, own, (x, rotation, mask, kept[i]))
         made.append(Step(f"what layer {i} makes", x, (made[-1].name if i else EMBEDDED,), axes=AXES))
     wide = x if dtype == torch.float64 else x.float()
     size = wide.square().mean(-1, keepdim=True)
@@ -297,7 +341,7 @@ def steps(ids, config, seed=60, change=None, dtype=torch.float32, ask="", attent
 
 
 # Rotary hears only distances: what moves all positions of a text together never shows in the whole model.
-UNHEARD = ("counts_padding", "from_one", "before_zero", "on_cpu", "empty_row")
+UNHEARD = ("from_one", "before_zero", "on_cpu", "empty_row")
 component.part(LlamaModel, adapt, CASES, steps, unseen=UNHEARD)
 
 
@@ -314,50 +358,6 @@ CAUSAL, KEYS = "causal_mask(seq, past + seq, device=real.device)", 'rearrange(re
 def slip(name: str, symptom: str, *edits: dict, says: str, step=(SEEN, FIRST)):
     component.bug(name, "positions_and_mask", *edits, step=step, symptom=symptom, says=says)
 
-
-# fmt: off
-slip("counts_padding", SHIFTED,
-    {COUNT: "torch.arange(past, past + seq).expand(len(real), -1)"},
-    step=(POSITIONS, FIRST),
-    says="Your positions count the padding. A position is the number of real tokens before it: cumsum over the mask.")
-slip("from_one", SHIFTED, {"real.long().cumsum(dim=-1) - 1)": "real.long().cumsum(dim=-1))"},
-    step=(POSITIONS, FIRST),
-    says="Your positions count the token itself: the first real one stands at 0. Take 1 off.")
-slip("before_zero", "Padding stands at −1, which a table of positions does not have.", {".clamp(min=0)": ""},
-    step=(POSITIONS, FIRST),
-    says="Padding before the first word stands at −1. No position is negative: clamp at 0.")
-slip("first_of_the_mask", "With a cache, a new word stands where the text began.", {"[:, past:]": "[:, :seq]"},
-    step=(POSITIONS, FIRST),
-    says="You hand out the first positions of the mask. The new tokens are its last: leave out the past.")
-slip("restarts_at_zero", "Word by word gives other answers than all at once.",
-    {"torch.arange(past, past + seq, device=device)": "torch.arange(seq, device=device)"},
-    says="Without a mask your positions start at 0 whatever the past. They count on from past.")
-slip("on_cpu", "An error on a GPU: tensors on two devices.",
-    {"torch.arange(past, past + seq, device=device)": "torch.arange(past, past + seq)"},
-    says="The positions are made on the CPU. Hand `device` on.")
-slip("sees_the_future", "The loss looks better than it should, wherever there is padding.", {f"{CAUSAL} & ": ""},
-    {f"{CAUSAL} & {KEYS}": f"{KEYS}.repeat(1, 1, seq, 1)"},
-    says="With padding your mask shows the future. A token sees real ones *up to itself*: combine it with causal_mask.")
-slip("sees_padding", PADDED, {f"{CAUSAL} & {KEYS}": f"{CAUSAL} & torch.ones_like({KEYS})"},
-    says="Your mask shows the padding. A key that is not real is hidden from every other token.")
-slip("empty_row", "NaN, with an attention that is not on its guard.", {"visible | itself": "visible"},
-    says="A padded token in front sees nobody, and the softmax of an empty row is 0/0. Every query sees itself.")
-slip("itself_at_the_front", PADDED, {".roll(past, dims=1)": ""},
-    says="With a past, “itself” is shifted: query i is key past + i. Move the diagonal by past.")
-slip("only_itself", "Every word stands alone.", {"visible | itself": "visible & itself"},
-    says="“Itself” narrows your mask to its diagonal. It is one more key that may be seen: or, not and.")
-slip("queries_first", "With a cache, a new word does not see the one before it.",
-    {CAUSAL: "causal_mask(past + seq, past + seq, device=real.device)[:seq]"},
-    {CAUSAL: "torch.ones(seq, past + seq).tril().bool()"},
-    says="Your queries stand at the front of the keys. They are the last ones: query i stands at past + i.")
-slip("upside_down", PADDED, {"real = attention_mask.bool()": "real = ~attention_mask.bool()"},
-    says="You read the mask the other way round: 1 and True are real, 0 and False are padding.")
-slip("no_axis_for_heads", "An error about sizes, or, with as many texts as heads, another mask for every head.",
-    {"batch key -> batch 1 1 key": "batch key -> batch 1 key"},
-    says="Your mask has no axis for the heads: it is (batch, 1, query, key), and the 1 serves all heads.")
-slip("future_of_padding", "Padding sees the future; nobody reads it.", {ITSELF: f"(~{KEYS}).any(-1, keepdim=True)"},
-    says="You open whole rows because a text has padding. A query sees itself besides, and no more.")
-# fmt: on
 
 LOOP = "x = layer(x, rotation, mask, layer_cache)"
 LAST = "return self.norm(x)"
@@ -461,6 +461,82 @@ component.bug("biases_not_zero", "init_weights", {BIAS: "nn.init.ones_(module.bi
 component.bug("table_left_out", "init_weights", {"nn.Linear | nn.Embedding": "nn.Linear"},
     step=BUILT, symptom="The first loss is about 62 where the table reads out, too.",
     says="The table keeps PyTorch's start, a standard deviation of 1. Embeddings start as matrices do.")
+bug("past_counts_layers", FIRST, "Word by word gives other answers than all at once.",
+    {"len(cache[0])": "len(cache)"},
+    says="len(cache) is how many layers there are. The past is how many tokens one layer's cache holds: len(cache[0]).")
+bug("whole_cache", FIRST, "An error, as soon as there is a cache.", {LOOP: LOOP.replace("layer_cache", "cache")},
+    says="Every layer gets the list of all caches. The first layer gets the first of them, and so on.")
+bug("no_list_of_none", FIRST, "An error where there is no cache.",
+    {"cache or [None] * len(self.layers)": "cache"},
+    {"layer, layer_cache in zip(self.layers, cache or [None] * len(self.layers))": "i, layer in enumerate(self.layers)",
+     LOOP: LOOP.replace("layer_cache", "cache[i]")},
+    says="Without a cache there is nothing to share out: cache is None, and then every layer gets None.")
+bug("mask_of_ones_and_zeros", FIRST, "An error, as soon as there is padding.",
+    {LOOP: LOOP.replace("mask", "attention_mask")},
+    says="The layers get the attention_mask, ones and zeros. They want what positions_and_mask makes of it: a row per "
+    "query.")
+bug("asks_a_tensor", FIRST, "An error, as soon as positions are given.",
+    {"counted if positions is None else positions": "positions or counted"},
+    says="`or` asks a tensor of many numbers whether it is true. Ask whether positions is None.")
+bug("positions_turned", FIRST, "An error: x must be a tensor of floats.", {"rotary_emb.angles(": "rotary_emb("},
+    {"Prepared(self.rotary_emb.angles(counted if positions is None else positions), x.dtype)":
+     "self.rotary_emb(counted if positions is None else positions)"},
+    says="rotary_emb itself turns queries and keys. Its method `angles` makes angles of positions (lesson 05).")
+bug("one_layer_twice", BUILT, "It trains, a little worse, and has a layer too few.",
+    {LAYERS: f"{LAYERS}\n        self.layers[-1] = self.layers[0]"},
+    says="Your last layer is the first one once more: two names of one object. Make each one anew.")
+slip("counts_padding", SHIFTED,
+    {COUNT: "torch.arange(past, past + seq).expand(len(real), -1)"},
+    step=(POSITIONS, FIRST),
+    says="Your positions count the padding. A position is the number of real tokens before it: cumsum over the mask.")
+slip("from_one", SHIFTED, {"real.long().cumsum(dim=-1) - 1)": "real.long().cumsum(dim=-1))"},
+    step=(POSITIONS, FIRST),
+    says="Your positions count the token itself: the first real one stands at 0. Take 1 off.")
+slip("before_zero", "Padding stands at −1, which a table of positions does not have.", {".clamp(min=0)": ""},
+    step=(POSITIONS, FIRST),
+    says="Padding before the first word stands at −1. No position is negative: clamp at 0.")
+slip("first_of_the_mask", "With a cache, a new word stands where the text began.", {"[:, past:]": "[:, :seq]"},
+    step=(POSITIONS, FIRST),
+    says="You hand out the first positions of the mask. The new tokens are its last: leave out the past.")
+slip("restarts_at_zero", "Word by word gives other answers than all at once.",
+    {"torch.arange(past, past + seq, device=device)": "torch.arange(seq, device=device)"},
+    step=(POSITIONS, FIRST),
+    says="Without a mask your positions start at 0 whatever the past. They count on from past.")
+slip("on_cpu", "An error on a GPU: tensors on two devices.",
+    {"torch.arange(past, past + seq, device=device)": "torch.arange(past, past + seq)"},
+    says="The positions are made on the CPU. Hand `device` on.")
+slip("sees_the_future", "The loss looks better than it should, wherever there is padding.", {f"{CAUSAL} & ": ""},
+    {f"{CAUSAL} & {KEYS}": f"{KEYS}.repeat(1, 1, seq, 1)"},
+    says="With padding your mask shows the future. A token sees real ones *up to itself*: combine it with causal_mask.")
+slip("sees_padding", PADDED, {f"{CAUSAL} & {KEYS}": f"{CAUSAL} & torch.ones_like({KEYS})"},
+    says="Your mask shows the padding. A key that is not real is hidden from every other token.")
+slip("empty_row", "NaN, with an attention that is not on its guard.", {"visible | itself": "visible"},
+    says="A padded token in front sees nobody, and the softmax of an empty row is 0/0. Every query sees itself.")
+slip("itself_at_the_front", PADDED, {".roll(past, dims=1)": ""},
+    says="With a past, “itself” is shifted: query i is key past + i. Move the diagonal by past.")
+slip("only_itself", "Every word stands alone.", {"visible | itself": "visible & itself"},
+    says="“Itself” narrows your mask to its diagonal. It is one more key that may be seen: or, not and.")
+slip("queries_first", "With a cache, a new word does not see the one before it.",
+    {CAUSAL: "causal_mask(past + seq, past + seq, device=real.device)[:seq]"},
+    {CAUSAL: "torch.ones(seq, past + seq).tril().bool()"},
+    says="Your queries stand at the front of the keys. They are the last ones: query i stands at past + i.")
+slip("upside_down", PADDED, {"real = attention_mask.bool()": "real = ~attention_mask.bool()"},
+    step=(POSITIONS, SEEN, FIRST),
+    says="You read the mask the other way round: 1 and True are real, 0 and False are padding.")
+slip("no_axis_for_heads", "An error about sizes, or, with as many texts as heads, another mask for every head.",
+    {"batch key -> batch 1 1 key": "batch key -> batch 1 key"},
+    says="Your mask has no axis for the heads: it is (batch, 1, query, key), and the 1 serves all heads.")
+slip("future_of_padding", "Padding sees the future; nobody reads it.", {ITSELF: f"(~{KEYS}).any(-1, keepdim=True)"},
+    says="You open whole rows because a text has padding. A query sees itself besides, and no more.")
+slip("sum_not_cut", "With a cache, an error about sizes.", {"[:, past:]": ""},
+    step=(POSITIONS, FIRST),
+    says="You hand out the positions of all keys. The new tokens are the last seq of them: leave out the past.")
+slip("no_columns_for_the_past", "With a cache, an error about sizes.",
+    {CAUSAL: "causal_mask(seq, seq, device=real.device)"},
+    says="Your causal mask has no columns for the past: seq queries look at past + seq keys.")
+slip("rows_for_columns", PADDED,
+    {KEYS: 'rearrange(real[:, past:], "batch query -> batch 1 query 1")'},
+    says="You hide the rows of the padding. It is hidden as a *key*, a column: key is the last axis.")
 # fmt: on
 
 
@@ -477,7 +553,7 @@ def judge_layers(answer) -> str:
         if not isinstance(made, nn.ModuleList):
             return f"mended_layers should return an nn.ModuleList, which knows its weights; got {type(made).__name__}"
         fault = first_fault(
-            said(len(made) == many, f"there should be {many} layers, got {len(made)}"),
+            said(len(made) == many, f"num_hidden_layers is {many}, and the list has {len(made)}"),
             said(len({id(each) for each in made}) == len(made), "the layers are still one and the same object: "
                  "what is multiplied, or appended again and again, is a reference"),
             said(len({id(weight) for each in made for weight in each.parameters()})
@@ -521,6 +597,10 @@ def judge_early(answer) -> str:
             for layer in model.layers[:depth]:
                 norms = model.norm(layer(norms))
             known["you norm behind every layer; the norm comes once, where you stop"] = norms
+            known["the norm is applied twice: once is enough"] = model.norm(model.norm(streams[depth]))
+            for i in range(max(depth - 1, 0), min(depth + 1, 4)):
+                alone = model.norm(model.layers[i](streams[0]))
+                known.setdefault(f"only layer {i} runs; all before it should, too", alone)
         if fault:
             alike = (told for told, wrong in known.items() if not same_tensor("", mine, wrong, 1e-4))
             return next(alike, fault)
@@ -585,8 +665,9 @@ component.exercises = (
             "What is the same for all layers, and made once before the first? What does each layer read, and what is "
             "done with what it gives?",
             "*Word by word differs from all at once*: the past is the length of the first cache, and each layer gets a "
-            "cache of its own. *Only given positions are wrong*: they replace the counted ones. *Everything is nearly "
-            "right*: is the norm behind the last layer, and nowhere else?",
+            "cache of its own. *rotary_emb wants floats*: its method angles takes positions. "
+            "*Only given positions are wrong*: they replace the counted ones. *Everything is nearly right*: is the "
+            "norm behind the last layer, and nowhere else?",
             "Check the call; past and seq; positions and mask; vectors of the ids; a Prepared rotation of the angles "
             "in x's dtype; each layer with its cache (None where there is none) takes x, rotation, mask; the norm.",
         ),
@@ -638,8 +719,9 @@ component.exercises = (
         kind="find the bug",
         title="Thirty layers, and a quarter of the parameters",
         text="A model with these layers trains, its loss falls, and `len(model.layers)` is 30. Its file is far too "
-        "small. Mend the function, and write the **probe**: a function that is given a class of models and says "
-        "whether two of the layers that it makes are one.",
+        "small. Mend the function, and write the **probe**: a function that is given a class of models, makes a model "
+        "or two (of a small config, or it takes long: `small` has four layers), and says whether two of its layers "
+        "are one.",
         task="Say whether two layers of a model that kind(config) makes share their weights.",
         difficulty=2,
         importance=4,
@@ -664,8 +746,15 @@ def has_shared_layers(kind) -> bool:
             "mended_layers": judge_layers,
             "has_shared_layers": component.probe(
                 "LlamaModel",
-                yes=("one_layer_for_all",),
+                yes=("one_layer_for_all", "one_layer_twice"),
                 no=("no_last_norm", "first_layer_only", "reversed_layers", "all_read_the_words", "pytorchs_start"),
+                because={
+                    "": "Numbers that are equal, as all gains of fresh norms are, need not be one tensor; and the "
+                    "table and the last norm do not grow with the layers",
+                    "one_layer_for_all": "`len`, `state_dict()` and a sum over the layers count a shared weight once "
+                    "for each of its names",
+                    "one_layer_twice": "The first and the last are one: neighbours are not",
+                },
             ),
         },
         solution="""def mended_layers(config):
@@ -700,6 +789,8 @@ def has_shared_layers(kind) -> bool:
     """What a LlamaModel makes of ids (batch, seq) with its first `depth` layers only, after its norm."""
     raise NotImplementedError("Read the stream after `depth` layers, as the model reads its last.")''',
         answers={"early_exit": judge_early},
+        why="In this lesson's shipped model the loss falls with every layer that is read this way. Models that are to "
+        "stop early are trained to be read early, too; then a few layers can draft what all of them check.",
         worked=WORKED_EARLY,
     ),
 )

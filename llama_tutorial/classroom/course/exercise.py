@@ -77,6 +77,8 @@ def typed_number(truth: float, tolerance: float, slips: Mapping[float, str] | No
                 return told
         if math.isclose(answer, truth, rel_tol=10 * tolerance):
             return f"{answer!r} is near, but not near enough: keep more digits until the end"
+        if truth == int(truth) and 0.5 < answer / (truth or 1) < 2:  # the quotient of two small numbers gives it away
+            return f"{answer!r} is too {'small' if answer < truth else 'large'}: not the right number"
         size = f"{answer / truth:.3g} times" if truth and answer else "not"
         return f"{answer!r} is {size} the right number"
 

@@ -193,12 +193,12 @@ def verdict(kind, part: Part) -> Report:
     formed = found[failed[0]].formed_like(wanted[failed[0]])  # another shape says more than numbers that change
     if not bugs and formed and not _repeats(cases[failed[0]], yours, found[failed[0]]):
         return unsteady(report)
-    report.place = locate(part, kind, [cases[i] for i in failed])
+    first, error = lines[failed[0]], found[failed[0]].error
+    if isinstance(error, guard.Misnamed):  # the mistake stands where the module is built
+        report.place = where_built(kind, error.parameter)
+    report.place = report.place or locate(part, kind, [cases[i] for i in failed])
     if report.place and report.place.pair:
         report.pair = _plane(*report.place.pair, report.place.step.axes, report.place.step.name) or report.pair
-    first, error = lines[failed[0]], found[failed[0]].error
-    if report.place is None and isinstance(error, guard.Misnamed):
-        report.place = where_built(kind, error.parameter)
     if bugs:
         report.bugs, report.twins = tuple(bug.name for bug in bugs), tuple(bug.says for bug in bugs[1:])
         report.diagnosis, report.symptom = bugs[0].says + besides, bugs[0].symptom
