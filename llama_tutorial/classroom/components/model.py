@@ -131,8 +131,8 @@ def steps_of_places(attention_mask, past, seq, device=None):
     positions, mask = positions_and_mask(attention_mask, past, seq)
     if mask is None:
         return [Step(POSITIONS, positions, (), axes="seq")]
-    beside = beside_the_mask(attention_mask, past, seq)
-    return [Step(POSITIONS, positions, (), axes="batch seq"), *beside, Step(SEEN, mask, (), axes=MASK_AXES, shaped=True)]
+    first, last = Step(POSITIONS, positions, (), axes="batch seq"), Step(SEEN, mask, (), axes=MASK_AXES, shaped=True)
+    return [first, *beside_the_mask(attention_mask, past, seq), last]
 
 
 component.part(positions_and_mask, adapt_places, PLACES, steps_of_places)
