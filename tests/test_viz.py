@@ -194,7 +194,7 @@ ASKED = {
     "shifted twice": (1.039, 1.027, 9.388, "The queen her and felt . witch her and", False),
     "targets (seq batch)": (3.600, 3.595, 3.581, "The queen The The The The The The The", False),
     "softmax first": (3.292, 2.865, 2.055, "The queen found her tail and she went home", True),
-    "softmax over seq": (0.817, 0.869, 1.020, "The queen chased her hat while she began to", True),
+    "softmax over seq": (0.817, None, 1.020, "The queen chased her hat while she began to", True),
 }
 
 

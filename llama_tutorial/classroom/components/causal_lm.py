@@ -9,6 +9,7 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch.func import functional_call
 
 from ...causal_lm import LlamaForCausalLM, next_token_loss
@@ -59,14 +60,16 @@ def runs(name: str, says: str, words, config=TIED, tolerance: float = 3e-4, **mo
     MODEL_CASES(says, AXES, tolerance=tolerance)(lambda lm: lm(words, config, **more)).__name__ = name
 
 
-def asks(name: str, says: str, config, ask, told: str):
-    """Enter the case `name`: what a fresh model is found to be."""
-    MODEL_CASES(says, tell=lambda found, wanted: told)(lambda lm: lm(None, config, ask=ask)).__name__ = name
+def asks(name: str, says: str, config, ask, told):
+    """Enter the case `name`: what a fresh model is found to be; `told` may ask what was found."""
+    tell = told if callable(told) else lambda found, wanted: told
+    MODEL_CASES(says, tell=tell)(lambda lm: lm(None, config, ask=ask)).__name__ = name
 
 
 def one_table(model):
-    """1 where head and table are one tensor."""
-    return torch.tensor(float(model.lm_head.weight is model.model.embed_tokens.weight))
+    """1 where head and table are one tensor, 1/2 where they are two with equal numbers."""
+    head, table = model.lm_head.weight, model.model.embed_tokens.weight
+    return torch.tensor(1.0 if head is table else 0.5 if torch.equal(head, table) else 0.0)
 
 
 def rows_that_learn(model):
@@ -88,14 +91,21 @@ def tied_again(model):
 
 
 COPIED = "Tied is one tensor, not two equal ones: lm_head.weight is embed_tokens.weight should be True."
+NEVER = "tie_word_embeddings is True here, and head and table are two tensors with numbers of their own."
+
+
+def not_one(found, wanted):
+    return COPIED if found == 0.5 else NEVER
+
+
 PARTED = "tie_word_embeddings is False here, and head and table are one tensor all the same."
 HALF_LEARNT = "In a tied model every row of the table learns, for every word is scored. In yours not all do."
 SIZE = "A fresh head of its own should be as small as initializer_range says."
 runs("any_text", "ten texts of two words, head and table one", ids(1, 10, 2))
 runs("own_head", "a head of its own", ids(2, 2, 5), UNTIED)
-asks("tied", "tied: one tensor", TIED, one_table, COPIED)
+asks("tied", "tied: one tensor", TIED, one_table, not_one)
 asks("untied", "not tied: two tensors", UNTIED, one_table, PARTED)
-asks("tied_again", "one tensor after a move", TIED, tied_again, COPIED)
+asks("tied_again", "one tensor after a move", TIED, tied_again, not_one)
 asks("learns", "a tied table learns from both ends", TIED, rows_that_learn, HALF_LEARNT)
 asks(
     "fresh_head",
@@ -265,6 +275,13 @@ def bug(name: str, step, symptom: str, *edits: dict, says: str):
 # fmt: off
 bug("no_head", LOGITS, "An error about sizes in the loss.", {ALL: f"return {THROUGH}"},
     says="You return hidden states, one vector for each word. The head scores every word of the vocabulary with them.")
+bug("best_word", LOGITS, "The loss cannot be computed: there is one number a place, and no scores.",
+    {ALL: f"{ALL}.argmax(dim=-1)"},
+    says="You return the word that fits best. The loss wants the scores of all words; choosing comes later.")
+bug("table_in_place_of_the_head", LOGITS, "A head of its own never learns, and is never asked.",
+    {ALL: f"return {THROUGH} @ self.model.embed_tokens.weight.T"},
+    says="You score with the embedding table, whatever the config says. self.lm_head is that table where they are "
+    "tied, and a head of its own where they are not.")
 bug("chances", LOGITS, "Training is slow, and the loss never comes near 0.",
     {ALL: ALL.replace("return ", "return torch.softmax(") + ", dim=-1)"},
     says="You return chances. A model gives logits: the loss makes chances of them itself.")
@@ -282,6 +299,9 @@ bug("normed_twice", LOGITS, "None while the last norm has gain 1.",
 bug("head_scaled", LOGITS, "The first loss is above a blind guess.",
     {ALL: f"{ALL} * self.config.hidden_size**0.5"}, {ALL: f"{ALL} / self.config.hidden_size**0.5"},
     says="You scale the logits. Llama's head is a matrix product and no more.")
+bug("only_ids_go_in", HIDDEN, "Padding counts, given positions change nothing, and writing with a cache forgets.",
+    {THROUGH: "self.model(input_ids)"},
+    says="Only the ids reach the model. attention_mask, positions and cache come in, too, and get lost: pass all four.")
 bug("mask_lost", HIDDEN, "Padding changes what short texts say.",
     {THROUGH: "self.model(input_ids, positions=positions, cache=cache)"},
     says="attention_mask does not reach the model, so words look at padding. Pass it on.")
@@ -300,6 +320,10 @@ bug("tied_by_copying", BUILT, "Table and head drift apart after one step of trai
     {TIE: "self.lm_head.weight.data = self.model.embed_tokens.weight.data"},
     says="You copy numbers, or share storage: two parameters that learn separately. Give the head the table's own "
     "parameter, so that both names mean one object.")
+bug("embedding_in_place_of_the_head", BUILT, "An error: the embedding wants ids, and is given vectors.",
+    {TIE: "self.lm_head = self.model.embed_tokens"},
+    says="You put the embedding in the place of the head. The head stays a Linear; its weight alone becomes the "
+    "embedding's weight.")
 bug("never_tied", BUILT, "The head of a tied model stays random when weights are loaded.", {TIE_IF: "if False:"},
     says="Head and table are two tensors, though the config says tie_word_embeddings. Make them one.")
 bug("always_tied", BUILT, "The head of a large model is lost when weights are loaded.", {TIE_IF: "if True:"},
@@ -396,7 +420,30 @@ slip("stays_in_bfloat16", "Losses come in steps of 1/64.", {RAISED: "scores"},
 slip("always_float32", "A float64 check of gradients fails.", {RAISED: "scores.float()"},
      says="float64 comes down to float32. Go up to float32 at least, and stay higher where logits are.")
 slip("ids_as_they_are", "An error about dtypes with ids in int32.", {"input_ids[:, 1:].long()": "input_ids[:, 1:]"},
-     says="cross_entropy wants 64-bit ids: .long().")
+     says="cross_entropy wants 64-bit ids: .long(). Look at the dtype of the scores, too: float32 at least.")
+slip("not_in_a_row", "An error about the size of the targets.", {SCORES: "logits", FLAT: "targets"},
+     says="cross_entropy takes the second axis of the scores for the words, and there stands seq. Lay batch and seq in "
+     "one row, in scores and targets alike.")
+slip("targets_not_in_a_row", "An error about two batch sizes.", {FLAT: "targets"},
+     says="The scores lie in one row, and the targets do not yet. Lay them in the same order.")
+slip("scores_of_no_question", "An error about two batch sizes.", {TARGETS: "input_ids[:, 1:].long()"},
+     says="There is one place more in the logits of each text than there are next words. Cut the last place off, or "
+     "give it a target of −100.")
+slip("minus_one_at_the_end", "An error about a target that is out of bounds.",
+     {"value=-100": "value=-1"},
+     says="−1 is no id, and cross_entropy does not leave it out: −100 is what it leaves out unasked.")
+slip("ids_first", "An error about dtypes.", {CROSS: f"F.cross_entropy({FLAT}, scores)"},
+     says="cross_entropy takes the scores first, and then the ids that should have come.")
+slip("every_surprise", "An error in backward: there are many losses.",
+     {"ignore_index=-100)": 'ignore_index=-100, reduction="none")'},
+     says="You return the surprise of every place. The loss is one number, their mean.")
+slip("logarithm_of_the_mean", "The loss is too low, most where a few words surprise much.",
+     {CROSS: f"-F.nll_loss(scores[{FLAT} >= 0].softmax(-1), {FLAT}[{FLAT} >= 0]).neg().log()"},
+     says="You take the logarithm of the mean chance. Surprise is −ln of each chance, and the mean comes last.")
+slip("texts_shifted", "Each text is asked for the words of the text after it.",
+     {CROSS: "F.cross_entropy(logits[:-1].flatten(0, 1).to(scores.dtype), input_ids[1:].long().flatten())"},
+     says="You shift the first axis, which is the batch: each text is asked for another one. The words stand on the "
+     "second: [:, :-1] and [:, 1:].")
 slip("detached", "Nothing learns.", {RAISED: f"{RAISED}.detach()"},
      says="You detach the logits: no gradient comes back.")
 # fmt: on
@@ -411,6 +458,44 @@ def shortened_then_over_places(logits, input_ids):
     return -logits[:, :-1].float().log_softmax(1).gather(-1, input_ids[:, 1:, None].long()).mean()
 
 
+def laid_in_a_row_then_shifted(logits, input_ids):
+    """The same step over the border of two texts, where all places are in one row before the shift."""
+    return F.cross_entropy(logits.flatten(0, 1)[:-1].float(), input_ids.flatten()[1:].long())
+
+
+def plain_ids_and_float32(logits, input_ids):
+    """Right with the ids and logits of most models: neither .long() nor float64."""
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), input_ids[:, 1:].flatten())
+
+
+def plain_ids_and_bfloat16(logits, input_ids):
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), input_ids[:, 1:].flatten())
+
+
+def cut(kind):
+    """`kind` of logits and ids that are cut to the places that ask and the words that are asked for, as many write it:
+    with .long() and without."""
+    return [lambda logits, input_ids: kind(logits[:, :-1].float(), input_ids[:, 1:].long()),
+            lambda logits, input_ids: kind(logits[:, :-1].float(), input_ids[:, 1:])]  # fmt: skip
+
+
+def scores_turned(given, asked):
+    return F.cross_entropy(rearrange(given, "batch seq vocab -> (seq batch) vocab"), asked.flatten())
+
+
+def one_each(given, asked):
+    return F.cross_entropy(given.flatten(0, 1), asked.flatten(), reduction="none")
+
+
+component.also("not_in_a_row", "next_token_loss", *cut(F.cross_entropy))
+component.also("targets_not_in_a_row", "next_token_loss",
+               *cut(lambda given, asked: F.cross_entropy(given.flatten(0, 1), asked)))  # fmt: skip
+component.also("ids_first", "next_token_loss",
+               *cut(lambda given, asked: F.cross_entropy(asked.flatten(), given.flatten(0, 1))))  # fmt: skip
+component.also("every_surprise", "next_token_loss", *cut(one_each))
+component.also("seq_batch", "next_token_loss", *cut(scores_turned))
+component.also("rolled_into_the_next_text", "next_token_loss", laid_in_a_row_then_shifted)
+component.also("ids_as_they_are", "next_token_loss", plain_ids_and_float32, plain_ids_and_bfloat16)
 component.also("seq_batch", "next_token_loss", shortened_then_crossed)
 component.also("softmax_over_seq", "next_token_loss", shortened_then_over_places)
 
@@ -425,12 +510,23 @@ FIRST_LOSSES = {
     BLIND_8B + 0.02**2 / 2: "that is the spread of one weight; a logit adds 4,096 products",
     BLIND_8B + (0.02 * 4096) ** 2 / 2: "4,096 products spread by √4096 = 64 times one of them",
     math.log2(128256): "that is in bits; the loss is in nats",
+    math.log2(128256) + SPREAD_8B**2 / 2: "the blind guess is in bits there; the loss is in nats, ln",
+    math.log10(128256) + SPREAD_8B**2 / 2: "the logarithm is the natural one, ln, and not of base 10",
+    SPREAD_8B**2 / 2: "that is what the spread costs; it comes on top of a blind guess",
+    BLIND_8B - SPREAD_8B**2 / 2: "the spread of the logits costs something: the loss is above a blind guess",
+    math.log(49152) + 0.48**2 / 2: "that is the 135M shape; this one has more words and is wider",
 }
 CHOICES = math.log(10 * 6 * 8 * 3 * 5)
 FLOORS = {
     CHOICES / 10.2: "that is the floor of one telling; nothing in the second one is a choice",
     2 * CHOICES / 10.2: "the second telling adds no choice: it is the first one again",
-    CHOICES / 10: "that is per choice; the loss is the mean over all words, and a word without a choice costs 0",
+    CHOICES / 10: "that divides by 10, the words of one telling or the choices of both; divide by all words of both "
+    "tellings, 20.4 on average",
+    0.44: "this example has 20 words, and sentences have 10.2 on average; or keep more digits until the end",
+    CHOICES / 20: "this example has 20 words, and sentences have 10.2 on average: one of the ends has three words",
+    CHOICES / 20.4 / math.log(2): "that is in bits; the loss is in nats",
+    CHOICES / 10.2 / math.log(2): "that is one telling, and in bits; the loss is in nats",
+    math.exp(CHOICES / 20.4): "that is the perplexity, exp of the loss",
     CHOICES / 5: "that is per choice; the loss is the mean over all words, and a word without a choice costs 0",
     CHOICES: "that is the sum; the loss is the mean over 20.4 words",
     math.log(46): "that is a blind guess; a model that knows the language does better",
@@ -471,10 +567,25 @@ def judge_padded(answer) -> str:
                 every[mask[:, 1:].bool()].mean(),
             "logits of padding are made 0, and then count as a blind guess: leave these places out": F.cross_entropy(
                 (logits[:, :-1] * both[..., None]).flatten(0, 1), words[:, 1:].flatten()),
+            "you go by the ids, and word 0 is a word as any other: only the mask knows what is padding":
+                every[(words[:, 1:] != 0) & (words[:, :-1] != 0)].mean(),
+            "you leave word 0 out, which is a word as any other: only the mask knows what is padding":
+                every[words[:, 1:] != 0].mean(),
+            "you lay the real words of all texts in one row and shift there: a text's last word asks for the next "
+            "text's first": F.cross_entropy(logits[mask.bool()][:-1], words[mask.bool()][1:]),
+            "each place is asked for the word that stands there; shift first":
+                F.cross_entropy(logits[mask.bool()], words[mask.bool()]),
+            "logits of padding are made 0, and then count as a blind guess: take these places out": F.cross_entropy(
+                (logits * mask[..., None])[:, :-1].flatten(0, 1), words[:, 1:].flatten()),
             "padding is asked for word 0: give it a target that cross_entropy leaves out": F.cross_entropy(
                 logits[:, :-1].flatten(0, 1), (words[:, 1:] * both).flatten()),
         }  # fmt: skip
-        found = call(answer, logits, words, mask)
+        try:
+            found = call(answer, logits, words, mask)
+        except (RuntimeError, IndexError):
+            call(answer, logits, words, mask.bool())  # where this goes wrong as well, the error is told
+            return ("it works with a mask of True and False, and this one has 1 and 0: as an index they are rows, and "
+                    "~1 is −2. Begin with attention_mask.bool()")
         if not isinstance(found, torch.Tensor) or found.numel() != 1:
             return "padded_loss should return one number, as a tensor"
         found = found.float().reshape(())
@@ -538,9 +649,10 @@ component.exercises = (
             "A text of five words asks four questions. Which place asks for which word, and which place asks nothing?",
             "*My loss is nearly 0 where it should not be*: each place is asked for its own word. *It is a little too "
             "high*: what is the last place asked for? *It is hundreds*: a mean, not a sum. *It is wrong with two texts "
-            "and right with one*: logits and targets must be laid in a row in one order.",
+            "and right with one*: logits and targets must be laid in a row in one order. *An error about dtypes*: ids "
+            "come in int32, too, and want `.long()`.",
             "Targets: the ids from the second on, and −100 at the end. Scores: batch and seq in one row, in float32 "
-            "at least. Then `F.cross_entropy` of the two.",
+            "at least: `torch.promote_types` names the larger of two dtypes. Then `F.cross_entropy` of the two.",
         ),
     ),
     Exercise(
@@ -580,7 +692,7 @@ first_loss_8b = math.log(128256) + s**2 / 2""",
         minutes=5,
         hints=(
             "Which words of the second telling could be others? How much do they cost a model that looks back?",
-            "*I get 0.871*: that is for one telling. *I get 0.888*: divided by choices; the loss is a mean over words.",
+            "*I get 0.871*: that is for one telling. *I get 0.888*: divided by 10; count the words of both tellings.",
             "ln 10 + ln 6 + ln 8 + ln 3 + ln 5, over the words of both tellings.",
         ),
         starter="floor_twice = ...  # a number",
@@ -606,8 +718,8 @@ floor_twice = math.log(10 * 6 * 8 * 3 * 5) / (2 * 10.2)""",
             "Both tensors are laid in one row. Which word stands fourth in the one, and which in the other?",
             "*My probe says False of every loss*: with one text nothing can mix. Take two that differ. *It says True "
             "of a loss that is shifted wrongly*: do not compare with a right loss; compare a loss with itself.",
-            "The order of the axes within the brackets. For the probe: the loss of two texts of equal length should be "
-            "the mean of the losses of each alone.",
+            "The order of the axes within the brackets. For the probe: draw logits and ids of two texts, with a seed; "
+            "their loss should be the mean of the losses of each alone, up to rounding.",
         ),
         starter=f'''def mended_rows(logits, input_ids):
     """The loss of the next words: logits (batch seq vocab), ids (batch seq). With a mistake: mend it."""
@@ -624,6 +736,16 @@ def mixes_texts(loss) -> bool:
                 "next_token_loss",
                 yes=("seq_batch", "softmax_over_batch", "rolled_into_the_next_text"),
                 no=("unshifted", "backwards", "shifted_twice", "softmax_first", "rolled_round", "in_bits"),
+                because={
+                    "": "There two texts cost the mean of what each costs alone: not their sum, not what one of them "
+                    "costs, and not to the last digit",
+                    "unshifted": "It is wrong, and yet judges each text by itself: do not compare with a right loss",
+                    "backwards": "It is wrong, and yet judges each text by itself, up to rounding: allow for 1e-4",
+                    "seq_batch": "Its two texts together do not cost the mean of each alone: try two that differ, and "
+                    "with logits that differ",
+                    "softmax_over_batch": "There the order of the texts does not matter, and their company does: "
+                    "compare with each text alone",
+                },
             ),
         },
         solution="""def mended_rows(logits, input_ids):
@@ -632,6 +754,7 @@ def mixes_texts(loss) -> bool:
 
 
 def mixes_texts(loss) -> bool:
+    torch.manual_seed(0)
     logits, words = torch.randn(2, 5, 7), torch.randint(7, (2, 5))
     alone = [loss(logits[[i]], words[[i]]) for i in range(2)]
     return not torch.allclose(loss(logits, words), sum(alone) / 2, atol=1e-4)""",
@@ -654,8 +777,8 @@ def mixes_texts(loss) -> bool:
             "The chances of what add up to 1 here? Of what should they?",
             "*My probe says False of every loss*: you raised all places alike; raise one. *It says True of every one*: "
             "you raised one word's score; raise all words of that place. And allow for rounding.",
-            "The softmax names an axis; the words stand on another. For the probe: random logits, the loss; 5 added "
-            "to `logits[:, 1]`, the loss again.",
+            "The softmax names an axis; the words stand on another. For the probe: logits drawn with a seed, the "
+            "loss; 5 added to `logits[:, 1]`, the loss again.",
         ),
         starter=f'''def mended_axis(logits, input_ids):
     """The loss of the next words: logits (batch seq vocab), ids (batch seq). With a mistake: mend it."""
@@ -672,6 +795,15 @@ def places_compete(loss) -> bool:
                 "next_token_loss",
                 yes=("softmax_over_seq", "no_softmax"),
                 no=("unshifted", "shifted_twice", "seq_batch", "softmax_first", "summed", "perplexity"),
+                because={
+                    "": "There nothing changes if all words of a place gain the same: raise no single word, "
+                    "multiply nothing, and allow for rounding",
+                    "unshifted": "It is wrong, and yet no place competes with another: compare a loss with itself, "
+                    "before and after",
+                    "shifted_twice": "There a text of two words has no question at all: draw longer ones",
+                    "softmax_over_seq": "There a place that is raised takes chances from the other places of its text: "
+                    "raise one place, not all, by much, on a copy; and not the last, which is asked for nothing",
+                },
             ),
         },
         solution="""def mended_axis(logits, input_ids):
@@ -680,6 +812,7 @@ def places_compete(loss) -> bool:
 
 
 def places_compete(loss) -> bool:
+    torch.manual_seed(0)
     logits, words = torch.randn(2, 5, 7), torch.randint(7, (2, 5))
     louder = logits.clone()
     louder[:, 1] += 5
@@ -706,7 +839,7 @@ def places_compete(loss) -> bool:
             "places out with a mask of both ends, and average.",
         ),
         starter='''def padded_loss(logits, input_ids, attention_mask):
-    """The mean surprise of real next words: logits (batch seq vocab), ids and mask (batch seq); 0 is padding."""
+    """The mean surprise of real next words: logits (batch seq vocab), ids and mask (batch seq), mask 0 at padding."""
     raise NotImplementedError("Give the mean surprise of the real next words alone.")''',
         answers={"padded_loss": judge_padded},
         worked=WORKED_PADDED,

@@ -268,8 +268,12 @@ def explain_the_formed(part: Part, judged) -> tuple[list, str]:
     wrong = [each for each in formed if not same(each[2], each[1], each[0].tolerance)]
     if len(formed) == len(judged) or 2 * len(formed) < len(judged) or len(wrong) < 2:
         return [], ""
-    case, right, theirs = next(each for each in judged if not each[2].formed_like(each[1]))
-    return explain(part, formed), f" Besides, not so: {case.says}. {describe(case, theirs, right)}"
+    rest = [each for each in judged if not each[2].formed_like(each[1])]
+    refused = [each for each in rest if each[2].error]
+    named = explain(part, refused + [(case, right, right) for case, right, _ in formed]) if refused else []
+    case, right, theirs = rest[0]
+    more = named[0].says if len(named) == 1 else f"not so: {case.says}. {describe(case, theirs, right)}"
+    return explain(part, formed), f" Besides{':' if len(named) == 1 else ','} {more}"
 
 
 def explain_by_two(part: Part, judged, place) -> tuple:

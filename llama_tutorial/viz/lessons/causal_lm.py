@@ -66,19 +66,20 @@ def seven_ways(ways, floor):
     """Losses of models that were asked in different ways, against what paper says, each with what its model writes.
 
     `ways`: 2 to 8 names, the right one first, each with (loss, floor on paper, true next-word loss, what it writes,
-    whether that is a sentence). `floor`: what the language allows, for the next word.
+    whether that is a sentence); a loss that is no surprise has no floor on paper, None. `floor`: what the language
+    allows, for the next word.
     """
     if not 2 <= len(ways) <= 8 or any(len(way) != 5 for way in ways.values()):
         raise ValueError("seven_ways draws 2 to 8 ways, each with (loss, paper, true loss, text, whether that is a "
                          f"sentence), got {ways}")
-    told = [(printable(name), *(float(numbers(each)) for each in way[:3]), printable(way[3])[:45], bool(way[4]))
-            for name, way in ways.items()]
+    told = [(printable(name), *(None if each is None else float(numbers(each)) for each in way[:3]),
+             printable(way[3])[:45], bool(way[4])) for name, way in ways.items()]
     wrong = told[1:]
     c = canvas(168 + 66 * len(told), f"Seen by reading: {sum(not way[5] for way in wrong)} of {len(wrong)} wrong ways. "
                "The floor shows the others",
-               "Bar: the loss it was trained with. Black tick: the least that is possible of that, on paper. Dashed: "
-               "the least for the next word.")
-    deep, left, right, top = max(*(way[1] for way in told), *(way[2] for way in told), floor) * 1.04, 190, 500, 116
+               "Bar: the loss it was trained with. Black tick: the least that paper says of it. Dashed: the least for "
+               "the next word.")
+    deep, left, right, top = max(*(way[1] for way in told), *(way[2] or 0 for way in told), floor) * 1.04, 190, 500, 116
     x = Scale((0, deep), (left, right))
     c.say(left, 100, "loss it was trained with", 10, GREY, weight="bold")
     c.say(right + 104, 100, "true loss", 10, GREY, "right", weight="bold")
@@ -88,8 +89,9 @@ def seven_ways(ways, floor):
         hue = RIGHT if good else GOLD if fine else WRONG
         c.say(left - 14, y + 21, name, 10.5, INK, "right", "center_baseline", "bold")
         c.bar(left, y + 8, max(x(loss) - left, 2), 26, hue)
-        c.line(x(paper), y + 2, x(paper), y + 40, INK, 3)
-        c.say(max(x(loss), x(paper), x(floor) if loss < floor else 0) + 9, y + 21, f"{loss:.3f}", 11, dark(hue),
+        if paper is not None:
+            c.line(x(paper), y + 2, x(paper), y + 40, INK, 3)
+        c.say(max(x(loss), x(paper or 0), x(floor) if loss < floor else 0) + 9, y + 21, f"{loss:.3f}", 11, dark(hue),
               va="center_baseline", weight="bold", halo=WHITE)
         off = INK if true < 2 * floor else dark(RED)
         c.say(right + 104, y + 21, f"{true:.2f}", 11, off, "right", "center_baseline")
@@ -98,13 +100,14 @@ def seven_ways(ways, floor):
     c.line(x(floor), top - 6, x(floor), top + 66 * len(told) - 14, INK, 1.4, (4, 2.5))
     c.say(x(floor), top + 66 * len(told) + 8, f"{floor:.3f}, the least for the next word", 10, INK, "center")
     return c.done(f"Losses of {len(told)} ways to ask; the floor of the language is {floor:.3f}. " + "; ".join(
-        f"{name}: loss {loss:.3f}, on paper {paper:.3f}, true loss {true:.2f}, writes “{written}”"
+        f"{name}: loss {loss:.3f}, on paper {'nothing' if paper is None else f'{paper:.3f}'}, "
+        f"true loss {true:.2f}, writes “{written}”"
         for name, loss, paper, true, written, _ in told) + ".")
 
 
 def _verdict(loss, floor, fine):
     """What gives a model away: its loss beside the floor of the language, and its sentences."""
-    where = "better than possible" if loss < 0.98 * floor else "near the floor" if loss < 1.1 * floor else \
+    where = "below the floor" if loss < 0.98 * floor else "near the floor" if loss < 1.1 * floor else \
         "above the floor" if loss < 1.5 * floor else "far above the floor"
     return f"{where}; {'writes sentences' if fine else 'no sentence'}"
 
