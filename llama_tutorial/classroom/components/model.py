@@ -267,6 +267,22 @@ def gradients(model):
 runs("whole", "three layers, 70 words", words(21, 3, 70), sizes(3), tolerance=2e-3)
 
 
+def refuse_start(module) -> None:
+    """Fault where a fresh matrix is not of the size that the config asks for, or a bias not 0; told at init_weights."""
+    spread, wrong = module.config.initializer_range, []
+    for name, weight in module.named_parameters():
+        size = float(weight.std()) / spread
+        if weight.ndim == 2 and not 0.9 < size < 1.1:
+            wrong.append(f"{name} {size:.2g}")
+    if wrong:
+        more = f" and {len(wrong) - 2} more" if len(wrong) > 2 else ""
+        told = f"Fresh standard deviations in units of initializer_range: {', '.join(wrong[:2])}{more}."
+        raise Misnamed(told, "init_weights")
+    for name, weight in module.named_parameters():
+        if name.endswith("bias") and weight.any():
+            raise Misnamed(f"A fresh {name} is not 0.", "init_weights")
+
+
 def fresh_sizes(module) -> torch.Tensor:
     """How large the numbers of a fresh model are, in units of the config's own size: its widest tensors, the rest."""
     spread = module.config.initializer_range if hasattr(module, "config") else 0.02
@@ -293,6 +309,7 @@ def adapt(kind):
             return sum(weight.numel() for weight in module.parameters())
         if ask == "fresh":
             module.config = config
+            refuse_start(module)
             return fresh_sizes(module)
         seen = {}
         for name, weight in module.named_parameters(remove_duplicate=False):
@@ -340,8 +357,8 @@ def steps(ids, config, seed=60, change=None, dtype=torch.float32, ask="", attent
     return made
 
 
-# Rotary hears only distances: what moves all positions of a text together never shows in the whole model.
-UNHEARD = ("from_one", "before_zero", "on_cpu", "empty_row")
+# Nobody reads the vectors of padding: what spoils them alone never shows in the whole model.
+UNHEARD = ("before_zero", "on_cpu", "empty_row")
 component.part(LlamaModel, adapt, CASES, steps, unseen=UNHEARD)
 
 

@@ -39,7 +39,7 @@ class Written(Fault):
 
 
 class Misnamed(Fault):
-    """A parameter that is missing, superfluous or of another shape."""
+    """A parameter that is missing, superfluous, of another shape, or that starts wrong; `parameter` is looked for."""
 
     def __init__(self, told: str, parameter: str):
         super().__init__(told)
