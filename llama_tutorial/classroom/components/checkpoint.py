@@ -184,9 +184,16 @@ def moved(theirs: dict, name: str, tokens, by: float) -> dict:
     return {**theirs, name: x}
 
 
-def finds(name: str, says: str, ours: dict, theirs: dict):
+def tells_first(found, wanted) -> str:
+    """Which module is named, and which one should be."""
+    mine, right = (None if place < 0 else MODULES[int(place)] for place in (found, wanted))
+    belongs = "none is off" if right is None else f"the first that is off is {right!r}"
+    return f"The modules are {', '.join(map(repr, MODULES))}. You give {mine!r}; {belongs}."
+
+
+def finds(name: str, says: str, ours: dict, theirs: dict, degenerate: bool = False):
     """Enter the case `name`: where in their order the first module stands that is off."""
-    FIRST(says)(lambda first: first(ours, theirs)).__name__ = name
+    FIRST(says, tell=tells_first, degenerate=degenerate)(lambda first: first(ours, theirs)).__name__ = name
 
 
 SOUND, ALL = records(), slice(None)
@@ -204,9 +211,11 @@ finds("first_token", "the first token alone is off", moved(SOUND, "attention", 0
 finds("last_token", "the last token alone is off", moved(SOUND, "mlp", -1, -0.2), SOUND)
 finds("too_low", "every number of a module is too low", {**SOUND, "q": SOUND["q"] - 0.1}, SOUND)
 UNEVEN = {name: x * torch.tensor([1, 1, 1e-4, 1, 1])[:, None] for name, x in SOUND.items()}
+UPSIDE_DOWN = {**SOUND, "attention": SOUND["attention"].flip(-1)}
+finds("other_places", "the numbers of a module in other places, as with a wrong pairing", UPSIDE_DOWN, SOUND)
 finds("small_token", "a token whose numbers are small beside the others' is off", moved(UNEVEN, "q", 2, 0.03), UNEVEN)
-finds("zeros", "a token of zeros in both is not off", *2 * (moved(SOUND, "q", 1, -1.0),))
-finds("not_a_number", "a NaN is off", moved(SOUND, "mlp", 2, torch.nan), SOUND)
+finds("zeros", "a token of zeros in both is not off", *2 * (moved(SOUND, "q", 1, -1.0),), degenerate=True)
+finds("not_a_number", "a NaN is off", moved(SOUND, "mlp", 2, torch.nan), SOUND, degenerate=True)
 LONG = records(300)
 finds("whole", "300 tokens, one of them off by 5e-5 of its size", moved(rounded(LONG), "mlp", 217, 5e-5), LONG)
 
@@ -223,7 +232,27 @@ def adapt_first(function):
     return first
 
 
-component.part(first_off, adapt_first, FIRST)
+DIFFERENCE = "what the two give, one less the other"
+GAP, LENGTH = "the length of the difference, one number a token", "the length of theirs, one number a token"
+
+
+def steps_first(ours, theirs):
+    """What is asked of the first module that is off, or of the first of all; others are on the way, and no step."""
+    asked = first_off(ours, theirs) or next(iter(theirs))
+
+    def of(name):
+        off = ours[name] - theirs[name]
+        return zip((DIFFERENCE, GAP, LENGTH), (off, off.norm(dim=-1), theirs[name].norm(dim=-1)))
+
+    others = [Step("another module's", value, (), waypoint=True)
+              for name in theirs if name != asked for _, value in of(name)]  # fmt: skip
+    after = {DIFFERENCE: (), GAP: (DIFFERENCE,), LENGTH: ()}
+    steps = [Step(name, value, after[name], waypoint=name == DIFFERENCE) for name, value in of(asked)]
+    answer = Step("the name", torch.empty(0), (GAP, LENGTH), waypoint=True)  # no tensor: numbers end before it
+    return [*others, *steps, answer]
+
+
+component.part(first_off, adapt_first, FIRST, steps_first)
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -396,28 +425,64 @@ OFF, SIZE = "(ours[name] - wanted).norm(dim=-1)", "1e-5 * wanted.norm(dim=-1)"
 NOT_ALL = f"not (off <= {SIZE}).all()"
 
 
-def of_first(name: str, symptom: str, *edits, says: str):
-    bug(name, "first_off", *edits, step="", symptom=symptom, says=says)
+def of_first(name: str, symptom: str, *edits, says: str, step=""):
+    bug(name, "first_off", *edits, step=step, symptom=symptom, says=says)
 
 
 of_first(
     "absolute_gap", "A broken module with small numbers passes, and a sound one with large numbers does not.",
-    {SIZE: "1e-5"}, {SIZE: "1e-3"}, {f"{NOT_ALL}": "not torch.allclose(ours[name], wanted, rtol=0, atol=1e-3)"},
+    {SIZE: "1e-5"}, {SIZE: "1e-3"}, {NOT_ALL: "not torch.allclose(ours[name], wanted, rtol=0, atol=1e-3)"},
+    {NOT_ALL: "not torch.allclose(ours[name], wanted, atol=1e-3)"},
+    {NOT_ALL: "not torch.allclose(ours[name], wanted, atol=1e-5)"}, {NOT_ALL: "(off > 1e-5).any()"},
+    step=LENGTH,
     says="You compare the gap itself with a limit. Small numbers then hide a mistake, and large ones are called off "
     "for their rounding: divide by the size of theirs, or make the limit a share of it.",
 )  # fmt: skip
 of_first(
     "each_number_alone", "Sound modules are called off.",
     {NOT_ALL: "not torch.allclose(ours[name], wanted, rtol=1e-5, atol=0)"},
+    {NOT_ALL: "not torch.allclose(ours[name], wanted)"},
     {NOT_ALL: "not ((ours[name] - wanted).abs() <= 1e-5 * wanted.abs()).all()"},
+    {NOT_ALL: "((ours[name] - wanted).abs() > 1e-5 * wanted.abs()).any()"},
+    step=GAP,
     says="You compare each number with its own size. A number near 0 among large ones is rounded as they are: take "
     "the size of the token's whole vector.",
 )  # fmt: skip
 of_first(
     "all_tokens_at_once", "A mistake at one token of a long text is missed.",
     {OFF: "(ours[name] - wanted).norm()", SIZE: "1e-5 * wanted.norm()"}, {SIZE: "1e-5 * wanted.norm()"},
+    {NOT_ALL: "(ours[name] - wanted).norm() > 1e-5 * wanted.norm()"},
+    {NOT_ALL: f"not off.mean() <= ({SIZE}).mean()"}, {NOT_ALL: f"off.mean() > ({SIZE}).mean()"},
+    step=(GAP, LENGTH),
     says="You take one size for all tokens. One token that is off drowns among the others: norm(dim=-1) gives each "
     "token its own.",
+)  # fmt: skip
+of_first(
+    "norm_over_tokens", "A token with small numbers drowns among the others.",
+    {OFF: "(ours[name] - wanted).norm(dim=1)", SIZE: "1e-5 * wanted.norm(dim=1)"},
+    {OFF: "(ours[name] - wanted).norm(dim=-2)", NOT_ALL: "(off > 1e-5 * wanted.norm(dim=-2)).any()"},
+    step=GAP,
+    says="Your norms run over the tokens and leave a number for each dimension. They run over dim, the last axis, and "
+    "leave one for each token.",
+)  # fmt: skip
+of_first(
+    "difference_of_lengths", "A wrong pairing is not seen: it moves numbers, and their length stays.",
+    {OFF: "(ours[name].norm(dim=-1) - wanted.norm(dim=-1)).abs()"},
+    {NOT_ALL: "((ours[name].norm(dim=-1) / wanted.norm(dim=-1) - 1).abs() > 1e-5).any()"},
+    step=GAP,
+    says="You compare two lengths. Vectors of one length can point anywhere: take the difference first, then its "
+    "length.",
+)  # fmt: skip
+of_first(
+    "too_large_a_limit", "A mistake that is only somewhat larger than rounding passes.",
+    {SIZE: "1e-3 * wanted.norm(dim=-1)"}, {SIZE: "1e-4 * wanted.norm(dim=-1)"},
+    {OFF: "(ours[name] - wanted).pow(2).sum(dim=-1)", SIZE: "1e-5 * wanted.pow(2).sum(dim=-1)"},
+    says="Your limit is more than 1e-5 of the length. Where squares are compared, it is the root of 1e-5, 0.3 %.",
+)  # fmt: skip
+of_first(
+    "stops_at_the_first", "Only a mistake in the first module is ever found.",
+    {"\n    return None": "\n        return None"},
+    says="You say None as soon as one module agrees. That is known only after the last: behind the loop.",
 )  # fmt: skip
 of_first(
     "off_only_if_everywhere", "What is right at the first token, as with a wrong pairing, is not seen.",
@@ -495,6 +560,11 @@ def in_pairing(move, theirs, **heads) -> dict:
             for name, weight in theirs.items()}  # fmt: skip
 
 
+def to_neighbours(weight, heads):
+    """Rows from halves to neighbours: the way back."""
+    return weight.unflatten(0, (heads, 2, -1)).transpose(1, 2).reshape(weight.shape)
+
+
 def judge_pairing(answer) -> str:
     faults = []
     for heads, kv in ((4, 2), (4, 1), (4, 4)):
@@ -502,23 +572,41 @@ def judge_pairing(answer) -> str:
         mine, wanted = answer(dict(theirs), config), in_pairing(to_halves, theirs, q=heads, k=kv)
         if not isinstance(mine, dict) or mine.keys() != wanted.keys():
             return "mended_pairing should return every tensor under the name that it came with"
+        slips = {
+            "v is moved as well: nothing turns it, so its rows stay": in_pairing(
+                to_halves, theirs, q=heads, k=kv, v=kv),
+            "k stays as it came: it is turned as q is, and comes in Meta's pairing, too": in_pairing(
+                to_halves, theirs, q=heads),
+            "that is the way back, from halves to neighbours": in_pairing(to_neighbours, theirs, q=heads, k=kv),
+            "now k is right, and q is cut as k should be: each has its own number": in_pairing(
+                to_halves, theirs, q=kv, k=kv),
+        }  # fmt: skip
         faults += [same_tensor(f"with {heads} heads on {kv} key-value heads, {name}", mine[name], weight)
                    for name, weight in wanted.items()]  # fmt: skip
-    return first_fault(*faults)
+        if any(faults):
+            same = (told for told, slip in slips.items() if all(equal(mine[name], slip[name]) for name in slip))
+            return next(same, first_fault(*faults))
+    return ""
+
+
+def equal(mine, wanted) -> bool:
+    """Whether both are the same tensor."""
+    return isinstance(mine, torch.Tensor) and torch.equal(mine, wanted)
 
 
 def judge_alike(answer) -> str:
     config, ours = tiny(4, 2)
     way_back = component.version("to_halves", component.bugs["checkpoint.the_way_back"].spellings[0])
 
-    def reader(weights, dtype=torch.float32, late=64, times=1.0):
+    def reader(weights, dtype=torch.float32, wrong=slice(64, None), times=1.0):
         model = LlamaForCausalLM(config).to(dtype).eval()
         model.load_state_dict(weights, strict=False)
 
         @torch.inference_mode()
         def scores(ids):
             found = times * model(ids).float()
-            return torch.cat([found[:, :late], -found[:, late:]], dim=1)
+            found[:, wrong] *= -1
+            return found
 
         return scores
 
@@ -528,7 +616,10 @@ def judge_alike(answer) -> str:
         "the same in float64, which rounds otherwise": (True, reader(ours), reader(ours, torch.float64)),
         "one with the rows of q and k in the other pairing": (False, reader(ours), reader(swapped)),
         "one whose k alone is in another order": (False, reader(ours), reader(in_pairing(way_back, ours, k=2))),
-        "one that goes wrong at the 17th token": (False, reader(ours), reader(ours, late=16)),
+        "one that goes wrong at the 17th token": (False, reader(ours), reader(ours, wrong=slice(16, None))),
+        "one that is wrong at the third token alone": (False, reader(ours), reader(ours, wrong=slice(2, 3))),
+        "one whose scores are all a hundredth too large, so that the best token stays the best": (
+            False, reader(ours), reader(ours, times=1.01)),
         "one in the other pairing whose scores are all near 0.001": (
             False, reader(ours, **small), reader(swapped, **small)),
         "the same model in float64 whose scores are near 10,000": (
@@ -632,12 +723,12 @@ def judge_exchanged(answer) -> str:
     gate, up, down = normal(97, 9, 11), normal(98, 9, 11), normal(99, 9, 6)
     theirs, near = dict(zip(PARTS, (gate, up, down))), {name: 1e-4 * x for name, x in zip(PARTS, (gate, up, down))}
     swapped = {"gate_proj": up, "up_proj": gate, "down_proj": down.flip(0)}
-    noise = 1 + 1e-7 * normal(100, 9, 11)
+    again = {name: x + 1e-7 * x.norm(dim=-1, keepdim=True) * normal(100, *x.shape) for name, x in swapped.items()}
     late = {"gate_proj": torch.cat([gate[:5], up[5:]]), "up_proj": torch.cat([up[:5], gate[5:]]), "down_proj": down}
     told = {
         "a sound one": (False, theirs, theirs),
         "one whose gate and up are exchanged": (True, swapped, theirs),
-        "the same, rounded otherwise": (True, {"gate_proj": up * noise, "up_proj": gate * noise}, theirs),
+        "the same, rounded otherwise: a number near 0 by as much as a large one beside it": (True, again, theirs),
         "one that has up twice, and no gate": (False, theirs | {"gate_proj": up}, theirs),
         "one that has gate twice, and no up": (False, theirs | {"up_proj": gate}, theirs),
         "one whose units are reordered": (False, theirs | {"gate_proj": gate.flip(1), "up_proj": up.flip(1)}, theirs),
@@ -649,9 +740,12 @@ def judge_exchanged(answer) -> str:
                          for name, (yes, ours, right) in told.items()))  # fmt: skip
 
 
+TOKENS = "model.embed_tokens.weight"
+
+
 @cache
 def patients() -> tuple:
-    """(what was read wrongly, its name, three gaps) of the shipped model, read in nine ways, beside it in float64."""
+    """(what was read wrongly, its name, three gaps) of the shipped model, read in ten ways, beside it in float64."""
     shipped, tokenizer = load_shipped()
     weights = {name: weight.detach() for name, weight in shipped.named_parameters()}
     ids = torch.tensor([tokenizer.encode("A dictionary is a mapping from keys to values, and the keys")])
@@ -682,6 +776,7 @@ def patients() -> tuple:
         ("eps, taken for 1e-6", "eps", reads(weights, rms_norm_eps=1e-6)),
         ("gate and up, exchanged", "weights", reads(swapped)),
         ("o, turned round", "weights", reads(turned)),
+        ("the table of tokens, one row too far", "weights", reads(weights | {TOKENS: weights[TOKENS].roll(1, 0)})),
     )
     found = []
     for told, name, ours in ways:
@@ -717,6 +812,8 @@ def judge_sizes(answer) -> str:
         mine = answer(dict(fields))
         if not isinstance(mine, tuple | list) or tuple(mine) != wanted:
             return f"of {fields} mended_sizes makes {mine!r:.80}, its publisher meant {wanted}"
+        if any(isinstance(number, float) for number in mine[1:]):
+            return f"of {fields} mended_sizes makes {mine!r:.80}: heads and their width are whole numbers, made with //"
     return ""
 
 
@@ -739,10 +836,36 @@ def judge_part(answer, start: int = 0) -> str:
         cut = [head.split((start, turned, wide - turned)) for head in weight.split(dim)]
         moved = [torch.cat([before, to_halves(rows, 1), after]) for before, rows, after in cut]
         name = f"with {heads} heads of {dim} rows, of which {turned} are turned{where}, part_to_halves"
-        fault = same_tensor(name, answer(weight, heads, turned), torch.cat(moved))
+        mine = answer(weight, heads, turned)
+        fault = same_tensor(name, mine, torch.cat(moved))
         if fault:
-            return fault
+            same = (told for told, slip in slips_of_part(weight, cut).items() if equal(mine, slip))
+            return f"{fault}. {next(same, '')}".removesuffix(". ")
     return ""
+
+
+def slips_of_part(weight, cut) -> dict:
+    """What likely mistakes give for rows cut into (before, turned, after) in every head, with what is said of each."""
+    heads, turned, start = len(cut), len(cut[0][1]), len(cut[0][0])
+    rows = heads * turned
+    before, moved, after = zip(*((one, to_halves(two, 1), three) for one, two, three in cut))
+    back = [torch.cat([one, to_neighbours(two, 1), three]) for one, two, three in cut]
+    behind = [torch.cat(each) for each in zip(before, after, moved)]
+    first = [torch.cat([before[0], moved[0], after[0]]), weight[len(weight) // heads :]]
+    at_front = [torch.cat([to_halves(head[:turned], 1), head[turned:]]) for head in weight.chunk(heads)]
+    at_end = [torch.cat([head[:-turned], to_halves(head[-turned:], 1)]) for head in weight.chunk(heads)]
+    slips = {
+        "You move all rows of a head, those that are not turned as well.": to_halves(weight, heads),
+        "That is the way back, from halves to neighbours.": torch.cat(back),
+        "The rows that stay have come before those that are turned.": torch.cat(behind),
+        "You move rows of the first head alone.": torch.cat(first),
+        "You move the last rows of each head.": torch.cat(at_end),
+        "All turned rows stand in front now, those of all heads: join each head before the heads.": torch.cat(
+            [*before, *moved, *after]),
+        "You cut off turned rows before you cut into heads: the first rows of all are mostly the first head's.":
+            torch.cat([to_halves(weight[:rows], heads), weight[rows:]]),
+    }  # fmt: skip
+    return slips | ({"You begin at the first row of each head.": torch.cat(at_front)} if start else {})
 
 
 def seeded_part(seed: int) -> dict:
