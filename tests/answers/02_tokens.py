@@ -93,7 +93,7 @@ WRONG = [
     ("first_merges", ["i+n", "Ġ+t", "x+y"], "no neighbours by then"),
     ("first_merges", ["i+n", "Ġ+t", ...], "a list of texts"),
     ("first_merges", ["i+n", "Ġ+t", "a+i"], "has gone into the token in"),
-    ("first_merges", ["h+e", "t+he", "Ġ+the"], "the story's first merge"),
+    ("first_merges", ["h+e", "t+he", "Ġ+the"], "was the story's first"),
     ("first_merges", ["Ġ+t", "i+n", "a+in"], "in another order"),
     ("first_merges", "i+n", "a list of texts"),
     ("greek_tokens", 110, "two bytes"),
