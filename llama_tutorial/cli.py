@@ -8,6 +8,7 @@ import typer
 
 from .commands.classroom import judge_exercises, lay_out_exercises, open_lab_of, put_back, show_solution
 from .commands.contest import hold_contest
+from .commands.drawing import write_figures
 from .commands.narrating import tell_forward
 from .commands.talking import hold_chat, load_voice, prompt_from_stdin, write_text
 from .commands.training import train_model
@@ -182,6 +183,16 @@ def challenge(
 ):
     """Train a model for 110 CPU-seconds and examine it: bits per byte, beside the course's own."""
     hold_contest(package, seed, json, seconds)
+
+
+@app.command()
+def figures(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go.")],
+    lesson: Annotated[list[str] | None, typer.Option(metavar="05", help="Of this lesson alone; repeatable.")] = None,
+    svg: Annotated[bool, typer.Option("--svg", help="Run the lessons, minutes each, and draw SVG too.")] = False,
+):
+    """Write all figures of the course as PNG, for slides, with a page that says what each shows."""
+    write_figures(directory, lesson or (), svg)
 
 
 @app.command()

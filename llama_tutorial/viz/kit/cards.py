@@ -1,14 +1,18 @@
 """Showing a figure in a notebook: an image that carries its description, small enough to keep in history."""
 
 import base64
+import hashlib
 import html
 import io
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image
 
 from .canvas import GREY, HUES, INK, PROBABILITY, SIGNED, WIDTHS, dark, plain_text
 
+VECTORS = None                           # a folder in which each figure is left as SVG too, named by its PNG's hash
 LIMIT = 150_000                          # bytes of a figure's PNG
 CARD = "max-width:100%;background:#fff;border:1px solid #d5d9e0;border-radius:12px;padding:10px;box-sizing:border-box"
 STEPS = ((200, 256), (200, 128), (150, 256), (150, 64), (100, 64))    # (dots per inch, colours) until it fits
@@ -59,9 +63,17 @@ def png(fig):
         image, buffer = few_colors(pixels(fig, dpi), colors), io.BytesIO()
         image.save(buffer, format="PNG", optimize=True)
         if buffer.tell() <= LIMIT:
+            if VECTORS is not None:
+                leave_vector(fig, Path(VECTORS, f"{hashlib.sha256(buffer.getvalue()).hexdigest()}.svg"))
             return buffer.getvalue()
     raise ValueError(f"a figure may take {LIMIT:,} bytes so that notebooks stay light, and this one takes "
                      f"{buffer.tell():,} even at {dpi} dpi in {colors} colours: draw less in it")
+
+
+def leave_vector(fig, path):
+    """Write a figure as SVG, its letters as outlines."""
+    with plain_text(), matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "llama_tutorial"}):
+        fig.savefig(path, format="svg", facecolor="white", metadata={"Date": None})
 
 
 def pixels(fig, dpi):
