@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .classroom.judge.check import CheckFailed, NotWritten, check
     from .config import LlamaConfig
     from .decoder_layer import LlamaDecoderLayer
+    from .diagnosis import diagnose
     from .generation import generate, load_shipped, talk
     from .kv_cache import KVCache
     from .mlp import LlamaMLP
@@ -37,6 +38,7 @@ _HOME = {
     "LlamaForCausalLM": "causal_lm",
     "KVCache": "kv_cache",
     "Tokenizer": "tokenizer",
+    "diagnose": "diagnosis",
     "generate": "generation",
     "load_shipped": "generation",
     "talk": "generation",
@@ -62,6 +64,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "check",
+    "diagnose",
     "generate",
     "load_shipped",
     "talk",

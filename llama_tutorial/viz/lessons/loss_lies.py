@@ -1,0 +1,136 @@
+"""The pictures of wrong models that learn: curves without names, who hears whom, and which probe sees which mistake."""
+
+import numpy as np
+
+from ..kit.canvas import (
+    BLUE,
+    CYAN,
+    FAINT,
+    GOLD,
+    GREEN,
+    GREY,
+    HUES,
+    INK,
+    ORANGE,
+    PURPLE,
+    RED,
+    WHITE,
+    Scale,
+    canvas,
+    dark,
+    numbers,
+    tint,
+)
+
+CURVES = (BLUE, ORANGE, GREEN, RED, PURPLE, CYAN, GOLD, INK)
+
+
+def blind_curves(steps, curves):
+    """Losses against steps: `curves` maps a letter to numbers (seed, mark), drawn as a band with its mean in it.
+
+    `steps` are those of the marks. At the right end, enlarged, each letter stands at its last mean between its best and
+    worst seed. Raises ValueError unless there are two to eight curves with a number for each step.
+    """
+    steps, given = numbers(list(steps)), {name: numbers(each) for name, each in curves.items()}
+    fits = all(each.ndim == 2 and each.shape[1] == len(steps) for each in given.values())
+    if not (2 <= len(given) <= len(CURVES) and fits and len(steps) > 1):
+        raise ValueError(f"curves must be two to eight, each (seed, {len(steps)}), got "
+                         f"{ {name: each.shape for name, each in given.items()} }")
+    ends = np.array([each[:, -1] for each in given.values()])
+    c = canvas(500, f"{len(given)} models, one of them right: which?",
+               "Loss on the exam, band = best to worst seed, line = mean; right: where they end, enlarged.")
+    x = Scale((steps[0], steps[-1]), (92, 590))
+    every = np.concatenate([each.ravel() for each in given.values()])
+    y = Scale((every.max() + 0.05, every.min() - 0.1), (100, 430))
+    for (_, each), hue in zip(given.items(), CURVES):
+        c.band(x(steps), y(each.min(0)), y(each.max(0)), hue, alpha=0.16)
+    for (_, each), hue in zip(given.items(), CURVES):
+        c.curve(x(steps), y(each.mean(0)), hue, 2.2, cap="round")
+    c.axis(x, 430, steps[:: max(1, len(steps) // 6)], label="step")
+    ticks = [tick for tick in np.arange(0, 12, 0.5) if every.min() - 0.1 <= tick <= every.max() + 0.05]
+    c.axis(y, 92, ticks, [f"{tick:.1f}" for tick in ticks], side="left", label="nats a letter")
+    room = max(0.02, 0.12 * (ends.max() - ends.min()))
+    z = Scale((ends.max() + room, ends.min() - room), (100, 430))
+    order = list(given)
+    for row, (name, hue) in enumerate(zip(order, CURVES)):
+        at, low, high, mean = 706 + row * (256 / max(1, len(order) - 1)), *(z(f(ends[row])) for f in
+                                                                            (np.max, np.min, np.mean))  # fmt: skip
+        c.box(at - 9, low, 18, max(2, high - low), tint(hue, 0.7), 6)
+        c.line(at - 13, mean, at + 13, mean, hue, 3)
+        c.say(at, 452, name, 13, dark(hue), "center", weight="bold")
+    ticks = [tick for tick in np.arange(0, 12, 0.1) if ends.min() - room <= tick <= ends.max() + room]
+    c.axis(z, 668, ticks, [f"{tick:.1f}" for tick in ticks], side="left", label="at the end")
+    told = ", ".join(f"{name} {row.mean():.2f} ({row.min():.2f} to {row.max():.2f})" for name, row in zip(order, ends))
+    return c.done(f"Exam losses of {len(given)} models without names over {steps[-1]:.0f} steps; they end at {told}.")
+
+
+def edit_maps(maps):
+    """Who hears whom: `maps` holds names and numbers (edited, moved), a row for each token that is edited.
+
+    Blue is a move at or after the edit, red with a cross one before it. Raises ValueError for more than four maps, or
+    for maps that are not square and of one size up to 16.
+    """
+    given = {name: numbers(each) for name, each in maps.items()}
+    sizes = {each.shape for each in given.values()}
+    if not 1 <= len(given) <= 4 or len(sizes) != 1 or len({*next(iter(sizes))}) != 1 or next(iter(sizes))[0] > 16:
+        raise ValueError(f"maps must be one to four squares of one size up to 16, got {sorted(sizes)}")
+    (size, _), = sizes
+    wrong = {name: int((np.tril(each, -1) > 1e-4).sum()) for name, each in given.items()}
+    c = canvas(356, "A causal model has a triangle; every cell below it has read the future",
+               "Row: the token that I edited. Column: the place whose scores moved; the darker, the farther.")
+    side, gap = 224, 12
+    cell = side / size
+    for number, (name, each) in enumerate(given.items()):
+        left, top = 40 + number * (side + gap), 116
+        c.say(left, top - 14, name, 9.5, dark(RED) if wrong[name] else INK, weight="bold")
+        c.bar(left, top, side, side, FAINT)
+        for row in range(size):
+            for column in range(size):
+                strength = np.clip((np.log10(max(each[row, column], 1e-9)) + 4) / 5, 0, 1)
+                early = column < row
+                hue = WHITE if each[row, column] <= 1e-4 else tint(RED if early else BLUE, 0.75 * (1 - strength))
+                at = left + column * cell + 0.75, top + row * cell + 0.75
+                c.bar(*at, cell - 1.5, cell - 1.5, hue)
+                if early and each[row, column] > 1e-4:
+                    c.say(at[0] + cell / 2 - 0.75, at[1] + cell / 2 - 0.75, "×", 8, WHITE, "center", "center_baseline")
+        if number == 0:
+            c.say(32, top + cell / 2, "0", 9, GREY, "right", "center_baseline")
+            c.say(32, top + side - cell / 2, f"{size - 1}", 9, GREY, "right", "center_baseline")
+    told = "; ".join(f"{name}: {count} of {size * (size - 1) // 2} places before an edit move" if count else
+                     f"{name}: nothing before an edit moves" for name, count in wrong.items())
+    return c.done(f"Maps of which places move when a token is edited. {told}.")
+
+
+def probes_and_bugs(diagnoses):
+    """Which probe sees which mistake: a row for each model, a column for each probe.
+
+    `diagnoses` maps a model's name to an object whose `rows` have `probe` and `state` ("fails", "holds", …); the first
+    row is the right model. What judges nothing ("told" throughout) is left out. Raises ValueError for none.
+    """
+    if not diagnoses:
+        raise ValueError("diagnoses must hold at least one model")
+    states = {name: {row.probe: row.state for row in each.rows} for name, each in diagnoses.items()}
+    probes = [probe for probe in next(iter(states.values()))
+              if not all(found.get(probe) in ("told", None) for found in states.values())]
+    size, left, top = 36, 290, 192
+    c = canvas(top + 34 * len(states) + 28, "Most mistakes break a law; a few make another model, and only a reference "
+               "sees them", "× = the probe fails, · = it holds, blank = it could not be asked.")
+    for column, probe in enumerate(probes):
+        c.say(left + column * size + size / 2 - 4, top - 12, probe, 10, INK, rotation=48, rotation_mode="anchor")
+    for row, (name, found) in enumerate(states.items()):
+        y, seen = top + row * 34, sum(state == "fails" for state in found.values())
+        c.say(left - 16, y + 16, name, 10.5, INK if seen else dark(GREEN if not row else PURPLE), "right",
+              "center_baseline", "normal" if seen else "bold")
+        for column, probe in enumerate(probes):
+            state = found.get(probe, "not asked")
+            fails = state == "fails"
+            at = left + column * size
+            c.box(at, y, size - 4, 30, RED if fails else WHITE if state == "not asked" else tint(HUES[0], 0.88), 4)
+            c.say(at + size / 2 - 2, y + 15, {"fails": "×", "holds": "·"}.get(state, ""), 13 if fails else 11,
+                  WHITE if fails else GREY, "center", "center_baseline", "bold" if fails else "normal")
+        told = f"seen by {seen}" if seen else "right" if not row else "seen by none: it is another model"
+        c.say(left + len(probes) * size + 12, y + 16, told, 10, GREY if seen else dark(GREEN if not row else PURPLE),
+              va="center_baseline")
+    listed = "; ".join(f"{name}: " + (", ".join(p for p, state in found.items() if state == "fails") or "none")
+                       for name, found in states.items())
+    return c.done(f"Which of {len(probes)} probes fail for which model. {listed}.")

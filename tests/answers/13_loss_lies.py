@@ -1,0 +1,68 @@
+"""Answers to this lesson's exercises: right ones to transfer exercises, and wrong ones with what is said of them."""
+
+import torch
+
+from llama_tutorial.classroom.components import diagnosis as known
+from llama_tutorial.diagnosis import moves, who_hears
+
+# These stand nowhere in the package.
+TRANSFER = {
+    "window_holds": """def window_holds(score, ids, width):
+    from llama_tutorial.diagnosis import moves
+    for edited in range(ids.shape[1]):
+        for place, far in enumerate(moves(score, ids, edited).tolist()):
+            if (far > 1e-4) != (0 <= place - edited < width):
+                return False
+    return True""",
+}
+
+
+def window(mask):
+    """A probe of windows that holds the map against a mask."""
+    return lambda score, ids, width: bool(((who_hears(score, ids) > 1e-4) == mask(ids.shape[1], width)).all())
+
+
+def too_far_only(score, ids, width):
+    return not (who_hears(score, ids).triu(width) > 1e-4).any()
+
+
+def causal_only(score, ids, width):
+    return not (who_hears(score, ids).tril(-1) > 1e-4).any() and not (who_hears(score, ids).triu(width) > 1e-4).any()
+
+
+def side_by_side(ids, read, length):
+    pieces = {tuple(read[i : i + length].tolist()) for i in range(0, len(read), length)}
+    asked = [tuple(row[i : i + length].tolist()) for row in ids for i in range(ids.shape[1] - length + 1)]
+    return sum(piece in pieces for piece in asked) / len(asked)
+
+
+def counted(ids, read, length):
+    return known.seen_before(ids, read, length) * len(ids) * (ids.shape[1] - length + 1)
+
+
+def never_moves(probe):
+    """The score that it hands in is the same for every text."""
+    return bool(probe(lambda ids: torch.arange(7.0).expand(*ids.shape, 7), torch.tensor([[1, 2, 3]])))
+
+
+WRONG = [
+    ("first_to_move", 8, "after one layer"),
+    ("first_to_move", 9, "a right model"),
+    ("first_to_move", 0, "one place only"),
+    ("first_to_move", 13, "look before the edit"),
+    ("probes_that_fail", {"is causal"}, "the mask stands"),
+    ("probes_that_fail", {"moves together", "reads in pieces"}, "turned or not"),
+    ("probes_that_fail", set(), "keys that stay as they are"),
+    ("probes_that_fail", {"positions"}, "none of the six"),
+    ("seen_before", side_by_side, "One begins at every place"),
+    ("seen_before", counted, "A share is asked for"),
+    ("mended_leak", known.looks_after, "Look before it"),
+    ("mended_leak", known.looks_at_itself_too, "Look before it"),
+    ("mended_leak", lambda score, ids: bool((moves(score, ids, 1)[:1] > 1e-4).any()), "one place after another"),
+    ("blames_the_right", never_moves, "should say True of one that looks after the edit"),
+    ("blames_the_right", lambda probe: True, "should say False of one that looks before"),
+    ("window_holds", window(lambda seq, width: torch.ones(seq, seq).triu().bool()), "True of a model with"),
+    ("window_holds", window(lambda seq, width: known.window(seq, width + 1).T.bool()), "True of a model with"),
+    ("window_holds", too_far_only, "a window of 3"),
+    ("window_holds", causal_only, "a window of 3"),
+]
