@@ -158,8 +158,8 @@ def gives_scores(subject: Subject, ids: Tensor) -> str:
     """Are they logits: at each place a score for each word, finite, and not yet chances?"""
     found, wanted = subject(ids), (*ids.shape, subject.vocab)
     if found.shape != wanted:
-        raise Fails(f"they are {tuple(found.shape)} where (batch, seq, vocab) = {wanted} belong: is the head there, and "
-                    "does it score every place?")  # fmt: skip
+        raise Fails(f"they are {tuple(found.shape)} where (batch, seq, vocab) = {wanted} belong: is the head there, "
+                    "and does it score every place?")  # fmt: skip
     if not found.isfinite().all():
         row, place = (~found.isfinite()).any(dim=-1).nonzero()[0].tolist()
         raise Fails(f"NaN or ∞, first in row {row} at place {place}: a query without a key, 0/0, or a broken weight")
@@ -187,9 +187,9 @@ def is_causal(subject: Subject, ids: Tensor) -> str:
     for place, row in enumerate(subject.moved(ids)):
         earlier = [i for i in range(place) if not row[i] <= subject.rounding]
         if earlier:
-            raise Fails(f"I edited token {place}, and place {earlier[0]} moved, by {row[earlier[0]]:.2g} of the logits' "
-                        "spread: it reads what it is to guess. Look at the mask and what it is filled with, at the axis "
-                        "of the softmax, at reshapes where axes should be swapped")  # fmt: skip
+            raise Fails(f"I edited token {place}, and place {earlier[0]} moved, by {row[earlier[0]]:.2g} of the "
+                        "logits' spread: it reads what it is to guess. Look at the mask and what it is filled with, at "
+                        "the axis of the softmax, at reshapes where axes should be swapped")  # fmt: skip
     return f"{len(ids[0])} edits, and nothing earlier moved"
 
 
@@ -203,8 +203,8 @@ def hears_all(subject: Subject, ids: Tensor) -> str:
     if deaf and subject.rounding > 1e-3:
         raise NotAsked(f"{subject.dtype} rounds away what this would move: try model.float()")
     if deaf:
-        raise Fails(f"I edited token {deaf[0][0]}, and place {deaf[0][1]} did not move ({len(deaf)} such pairs): look at "
-                    "the mask, and whether attention is added to the stream")  # fmt: skip
+        raise Fails(f"I edited token {deaf[0][0]}, and place {deaf[0][1]} did not move ({len(deaf)} such pairs): look "
+                    "at the mask, and whether attention is added to the stream")  # fmt: skip
     return "each edit moves its own place and all later ones"
 
 
@@ -286,8 +286,8 @@ def reads_in_pieces(subject: Subject, ids: Tensor) -> str:
             found.append(given.logits.float())
     else:
         raise NotAsked("a call takes no cache")
-    told = ("the pieces are 4 tokens, then one at a time, then 3. Wrong from place 4 on: positions that do not count the "
-            "past; wrong in the last piece alone: the mask of several new tokens")  # fmt: skip
+    told = ("the pieces are 4 tokens, then one at a time, then 3. Wrong from place 4 on: positions that do not count "
+            "the past; wrong in the last piece alone: the mask of several new tokens")  # fmt: skip
     return the_same(subject, torch.cat(found, dim=1), subject(ids), told)
 
 
@@ -339,8 +339,9 @@ def learns_everywhere(subject: Subject, ids: Tensor) -> str:
     missed = [name for name, grad in zip(named, found) if grad is None or not grad.any()]
     missed = [name for name in missed if "expert" not in name]  # a router need not ask all of them
     if missed:
-        raise Fails(f"{len(missed)} of {len(named)} get no gradient: {', '.join(missed[:3])}{' …' * (len(missed) > 3)}. "
-                    "They take no part in the logits, or are cut off from them")  # fmt: skip
+        listed = ", ".join(missed[:3]) + " …" * (len(missed) > 3)
+        raise Fails(f"{len(missed)} of {len(named)} get no gradient: {listed}. They take no part in the logits, or are "
+                    "cut off from them")  # fmt: skip
     return f"{len(named)} parameters"
 
 

@@ -361,7 +361,7 @@ def fields_of_window(width: int) -> dict:
         "text": "Some models hear only the last `width` tokens, themselves included: a **sliding window**. A config "
         "says so; whether the code does is another thing. Write the probe, with `moves`: `window_holds(score, ids, "
         "width)` is True where every place hears each token of its window, and none outside it, behind or ahead. Yours "
-        f"will be tried with a width of {width}, on models whose window is right, one too wide, one too narrow, or has a hole.",
+        f"will be tried with a width of {width}, on models whose windows are right, too wide, too narrow, or have a hole.",
         "starter": f'''def window_holds(score, ids, width):
     """Whether the model that gives these scores hears the last `width` tokens and nothing else."""
     raise NotImplementedError("{task}")''',
@@ -430,7 +430,7 @@ component.exercises = (
             "*Nothing ever moves*: do you edit a copy, and score that copy? *An IndexError*: what comes after the last "
             "word of the vocabulary? *My numbers are too large by one factor*: the scores' spread is the unit.",
             "Copy the ids; at the place of every row put the next word, the first after the last. The absolute "
-            "difference of the scores, largest over rows and words, divided by the standard deviation of the scores before.",
+            "difference of the scores, largest over rows and words, divided by the scores' standard deviation.",
         ),
     ),
     Exercise(
@@ -442,7 +442,7 @@ component.exercises = (
         importance=4,
         minutes=14,
         hints=(
-            "How many pieces of 4 does a window of 8 have? And a text of 60? What can tell quickly whether one is known?",
+            "How many pieces of 4 does a window of 8 have? And a text of 60? What knows quickly whether it holds one?",
             "*Hardly anything is seen*: is `read` cut at every place, or side by side? *Everything is seen*: a word "
             "alone is no piece. *It is slow*: a set of tuples knows at once what it holds.",
             "`unfold(axis, length, 1)` gives all pieces. Those of `read` as tuples into a set; count those of the "
@@ -501,7 +501,7 @@ def blames_the_right(probe) -> bool:
         hints=(
             "Take the map of who hears whom. Which cells must be empty, and which must not, for a width of 3?",
             "*It says True of a model that hears everything*: look at what is too far back, too. *It says True of one "
-            "with a hole*: inside the window each cell must move. *False of the right one*: a width counts the place, too.",
+            "with a hole*: inside the window each cell must move. *False of the right one*: the place itself counts.",
             "For each edited place and each other place: it may move if, and must move if, it is the same or up to "
             "width − 1 places later.",
         ),
