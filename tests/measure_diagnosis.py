@@ -1,15 +1,16 @@
-"""Which probe of `diagnose` catches which mistake of the catalogue: `python tests/measure_diagnosis.py [--write]`.
+"""Which probe of `diagnose` sees which mistake of the catalogue: `python tests/measure_diagnosis.py [--write]`.
 
-Every wrong version that the components list is put into a small model, whose weights and gains are random, and the
-probes run on it. Beside them stands what a second, right model with the same weights sees: parity, once with fresh
-weights and once with random ones. With --write the table goes into docs/diagnose.md.
+Every wrong version that the components list, and that can stand in a model, is put into a small one with random weights
+and gains, and the probes run on it. Beside them stands what a reference with the same weights sees: parity of the logits
+of 40 tokens, once with fresh weights and once with random ones. With --write the page docs/diagnose.md is written anew.
 """
 
 import sys
 from collections import Counter
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from textwrap import fill
 from unittest.mock import patch
 
 import torch
@@ -22,14 +23,18 @@ from llama_tutorial.diagnosis import PROBES, diagnose
 PAGE = Path(__file__).parents[1] / "docs" / "diagnose.md"
 SHAPE = dict(vocab_size=61, hidden_size=42, intermediate_size=37, num_hidden_layers=2, num_attention_heads=6,
              num_key_value_heads=3, head_dim=10, rms_norm_eps=1e-3)  # fmt: skip
-PARTS = {  # what is replaced, and whether it takes a config
-    "rms_norm": "LlamaRMSNorm", "rotary": "LlamaRotaryEmbedding", "attention": "LlamaAttention", "mlp": "LlamaMLP",
-    "decoder_layer": "LlamaDecoderLayer", "model": "LlamaModel", "causal_lm": "LlamaForCausalLM", "kv_cache": "KVCache",
-}  # fmt: skip
+PARTS = (
+    ("rms_norm", "LlamaRMSNorm"), ("rotary", "LlamaRotaryEmbedding"), ("rotary", "rotate"),
+    ("attention", "LlamaAttention"), ("mlp", "LlamaMLP"), ("decoder_layer", "LlamaDecoderLayer"),
+    ("model", "LlamaModel"), ("causal_lm", "LlamaForCausalLM"), ("kv_cache", "KVCache"),
+)  # fmt: skip
+BUILT = "raises"
+NAMES = [probe.__name__.replace("_", " ") for probe in PROBES]
+FAMILIES = "Llama Mistral Qwen2 Qwen3 Gemma Gemma2 Phi3 Olmo2 Cohere GPTNeoX GPT2 Granite Starcoder2 OPT Bloom Falcon"
 
 
 def drawn(model, seed=0):
-    """Random weights and gains in the place of fresh ones; a tied table is drawn once."""
+    """The model with random weights and gains in the place of fresh ones."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in model.parameters():
@@ -38,97 +43,142 @@ def drawn(model, seed=0):
     return model
 
 
-def right(seed=0):
-    torch.manual_seed(seed)
-    return LlamaForCausalLM(SHAPE).eval()
+def right(**more):
+    """A small fresh model without a mistake."""
+    torch.manual_seed(0)
+    return LlamaForCausalLM(SHAPE | more).eval()
 
 
 def spoilt(part, kind):
-    """A small fresh model with one part replaced by a wrong version, and a function that makes its caches."""
+    """A small fresh model in which a wrong version stands."""
+    torch.manual_seed(0)
     if part == "LlamaForCausalLM":
-        torch.manual_seed(0)
-        return kind(SHAPE).eval(), None
+        return kind(SHAPE).eval()
     model = right()
     config, layers = model.config, model.model.layers
     if part == "LlamaModel":
         model.model = kind(config)
         model.tie_weights()
-    for i in range(len(layers)):
+    elif part == "LlamaRotaryEmbedding":
+        model.model.rotary_emb = kind(config.head_dim, config.rope_theta, None)
+    elif part == "LlamaRMSNorm":
+        model.model.norm = kind(42, 1e-3)
+    for i, layer in enumerate(layers):
         if part == "LlamaDecoderLayer":
             layers[i] = kind(config)
-        if part == "LlamaAttention":
-            layers[i].self_attn = kind(config)
-        if part == "LlamaMLP":
-            layers[i].mlp = kind(config)
-        if part == "LlamaRMSNorm":
-            layers[i].input_layernorm = kind(42, 1e-3)
-            layers[i].post_attention_layernorm = kind(42, 1e-3)
-    if part == "LlamaRMSNorm":
-        model.model.norm = kind(42, 1e-3)
-    if part == "LlamaRotaryEmbedding":
-        model.model.rotary_emb = kind(10, config.rope_theta, None)
-    return model.eval(), (lambda: [kind(), kind()]) if part == "KVCache" else None
+        elif part == "LlamaAttention":
+            layer.self_attn = kind(config)
+        elif part == "LlamaMLP":
+            layer.mlp = kind(config)
+        elif part == "LlamaRMSNorm":
+            layer.input_layernorm, layer.post_attention_layernorm = kind(42, 1e-3), kind(42, 1e-3)
+    return model.eval()
 
 
-@contextmanager
 def in_place(part, kind):
-    """A function of the catalogue stands where attention calls ours, for as long as the block runs."""
-    if part == "rotate":
-        with patch.object(llama_tutorial.attention, "rotate", kind):
-            yield
-    else:
-        yield
+    """For a wrong `rotate`: where attention turns queries and keys, it stands."""
+    if part != "rotate":
+        return nullcontext()
+    return patch.object(llama_tutorial.attention, "rotate", lambda x, rotation: kind(x, tuple(rotation)))
 
 
-def wrong_versions():
-    """(mistake, part, wrong version) of every spelling that can stand in a model."""
-    for name, part in PARTS.items():
-        component = discovered()[name]
-        found = [(bug.name, part, kind) for bug, kind in component.wrong(part)]
-        if name == "rotary":
-            found += [(bug.name, "rotate", kind) for bug, kind in component.wrong("rotate")]
-        yield from found
+def wrong_versions() -> Iterator[tuple[str, str, object]]:
+    """(mistake, part, wrong version), for every spelling that can stand in a model."""
+    for component, part in PARTS:
+        yield from ((bug.name, part, kind) for bug, kind in discovered()[component].wrong(part))
 
 
-def parity(model, cache, random):
-    """Whether a right model with the same weights gives other logits, once at once and once with padding and a cache."""
-    ids = torch.randint(61, (2, 40), generator=torch.Generator().manual_seed(1))
-    try:
-        ours = right()
-        if random:
-            drawn(model), drawn(ours)
-        ours.load_state_dict(model.state_dict())
-        with torch.no_grad():
-            return not torch.allclose(model(ids), ours(ids), atol=1e-4, rtol=1e-3)
-    except Exception:
-        return True
-
-
-def seen(mistake, part, kind):
-    """The probes that fail for this version, and "fresh" and "random" where parity sees it."""
+def caught(part, kind) -> list[str]:
+    """The probes that fail with this version; BUILT where the model can be neither made nor called."""
     with in_place(part, kind):
         try:
-            model, cache = spoilt(part, kind)
-        except Exception:
-            return ["built"]
-        try:
-            found = diagnose(drawn(model), cache=cache).failed
-        except (TypeError, ValueError):
-            return ["built"]
-    found += ["fresh"] if differs(part, kind, False) else []
-    return found + (["random"] if differs(part, kind, True) else [])
+            model = drawn(spoilt(part, kind))
+            return diagnose(model, new_cache=(lambda: [kind(), kind()]) if part == "KVCache" else None).failed
+        except (TypeError, ValueError, AttributeError, RuntimeError):
+            return [BUILT]
 
 
-def differs(part, kind, random):
-    """Parity: whether the logits of 40 tokens differ from those of a right model with the same weights."""
+def differs(part, kind, random: bool) -> bool:
+    """Whether a reference with the same weights gives other logits."""
+    reference = drawn(right()) if random else right()
     ids = torch.randint(61, (2, 40), generator=torch.Generator().manual_seed(1))
-    ours = drawn(right()) if random else right()
-    with torch.no_grad():
-        wanted = ours(ids)
-        with in_place(part, kind):
-            model, _ = spoilt(part, kind)
-            try:
-                model.load_state_dict(ours.state_dict())
-                return not torch.allclose(model(ids), wanted, atol=1e-4 * wanted.std().item())
-            except Exception:
-                return True
+    with torch.no_grad(), in_place(part, kind):
+        with patch.object(llama_tutorial.attention, "rotate", ROTATE):
+            wanted = reference(ids)
+        try:
+            model = spoilt(part, kind)
+            model.load_state_dict(reference.state_dict())
+            return not torch.allclose(model(ids), wanted, atol=1e-4 * wanted.std().item())
+        except Exception:
+            return True
+
+
+ROTATE = llama_tutorial.attention.rotate
+
+
+def measured(versions=None) -> dict[str, tuple[set[str], bool, bool]]:
+    """For each mistake: the probes that see a spelling of it, and whether parity does, with fresh and random weights."""
+    found = {}
+    for mistake, part, kind in versions or wrong_versions():
+        probes, fresh, random = found.get(mistake, (set(), False, False))
+        probes = probes | set(caught(part, kind))
+        found[mistake] = (probes, fresh or differs(part, kind, False), random or differs(part, kind, True))
+    return found
+
+
+def row(mistake, probes, fresh, random) -> str:
+    """A mistake's line of the table."""
+    listed = ", ".join(name for name in [BUILT, *NAMES] if name in probes)
+    parity = "yes" if fresh else "with random gains" if random else ""
+    return f"| `{mistake}` | {listed} | {parity} |"
+
+
+def page(found) -> str:
+    """The page docs/diagnose.md."""
+    by_probe = Counter(name for probes, _, _ in found.values() for name in probes)
+    seen = {mistake: each for mistake, each in found.items() if each[0]}
+    beside = {mistake: each for mistake, each in found.items() if not each[0] and each[2]}
+    hidden = [mistake for mistake, each in found.items() if not each[0] and not each[2]]
+    gains = sum(random and not fresh for _, fresh, random in found.values())
+    asked = "\n".join(f"| {name} | {probe.__doc__} | {by_probe[name] or ''} |" for name, probe in zip(NAMES, PROBES))
+    table = "\n".join(row(mistake, *each) for mistake, each in (seen | beside).items())
+    return f"""# What `diagnose` sees
+
+    from llama_tutorial import diagnose
+    diagnose(model)            # ours, yours, one of transformers, or a function of ids that gives logits
+
+Fourteen probes, none of which needs a reference. A row says what was found: it holds (✓), it fails (✗), it could not be
+asked (–), or it is told and not judged (·). `.failed` lists the names of those that fail, `["is causal"]` is one row. The
+model is left as it was. Lesson 13 builds all of it.
+
+| Probe | Question | Mistakes that it sees |
+|---|---|---|
+{asked}
+
+## Measured on the catalogue
+
+Of the catalogue's mistakes {len(found)} can stand in a model. Each was put into a small one with random weights, in all
+its spellings (`python tests/measure_diagnosis.py --write` writes this page, a test holds it).
+
+- {len(seen)} are seen by at least one probe, {by_probe[BUILT]} of these because the model cannot be built or called.
+- {len(beside)} are seen only beside a reference with the same weights: no law is broken, it is another model.
+- {gains} pass parity with fresh weights, and fail it with random ones.
+- {len(hidden)} change no logit of this model in float32: they show in another dtype, with scaling or biases, in a fresh
+  model's spread, or not at all. They are left out of the table.
+
+No probe blames a right model: none of ours (grouped queries, one key-value head, biases, an untied head, bfloat16), nor
+small random models of {len(FAMILIES.split())} families of transformers:
+{fill(", ".join(FAMILIES.split()) + ".", 120)}
+A dropout that is left on fails `repeats`; a table of learned positions is not asked whether it `moves together`.
+
+| Mistake | Probes that fail | A reference sees it |
+|---|---|---|
+{table}
+"""
+
+
+if __name__ == "__main__":
+    text = page(measured())
+    if "--write" in sys.argv:
+        PAGE.write_text(text, encoding="utf-8")
+    print(text.partition("| Mistake |")[0])

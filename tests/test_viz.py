@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -341,6 +342,19 @@ FIGURES = {
     "learning_rates": lambda: viz.learning_rates(
         [1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1], [3.62, 3.17, 2.95, 3.11, 3.31, 3.33, 8.21], {"Muon": (0.02, 2.62)},
         {"knowing nothing": 3.84, "xz alone": 2.6}),
+    "blind_curves": lambda: viz.blind_curves(range(0, 151, 25), {
+        letter: [[4.81, 2.95, 2.7, 2.62, 2.55, 2.47, end + off] for off in (-0.03, 0, 0.04)]
+        for letter, end in zip("ABCDEFG", (2.25, 2.41, 2.43, 2.23, 2.41, 2.42, 2.42))}),
+    "blind_curves, two": lambda: viz.blind_curves([0, 10], {"A": [[3.0, 2.0]], "B": [[3.0, 2.5]]}),
+    "edit_maps": lambda: viz.edit_maps({
+        "right": np.triu(np.ones((12, 12))), "the mask one late": np.triu(np.full((12, 12), 0.1), -1),
+        "everything": np.full((12, 12), 0.01), "nothing": np.eye(12)}),
+    "probes_and_bugs": lambda: viz.probes_and_bugs({
+        name: SimpleNamespace(rows=[SimpleNamespace(probe=probe, state=state) for probe, state in zip(
+            ("gives scores", "is causal", "learns everywhere", "ignores padding", "first guess"), states)])
+        for name, states in {"right": ("holds", "holds", "holds", "not asked", "told"),
+                             "the mask one late": ("holds", "fails", "holds", "not asked", "told"),
+                             "no √dim": ("holds", "holds", "holds", "not asked", "told")}.items()}),
     "you_are_here": lambda: viz.you_are_here("05"),
     "you_are_here, whole": lambda: viz.you_are_here("08"),
     "map_of_lessons, small": lambda: viz.map_of_lessons(

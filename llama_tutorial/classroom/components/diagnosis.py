@@ -361,7 +361,7 @@ def fields_of_window(width: int) -> dict:
         "text": "Some models hear only the last `width` tokens, themselves included: a **sliding window**. A config "
         "says so; whether the code does is another thing. Write the probe, with `moves`: `window_holds(score, ids, "
         "width)` is True where every place hears each token of its window, and none outside it, behind or ahead. Yours "
-        f"will be tried with a width of {width}, on models whose windows are right, too wide, too narrow, or have a hole.",
+        f"will be tried with a width of {width}, on models with a right window, a wide, a narrow one, or a hole in it.",
         "starter": f'''def window_holds(score, ids, width):
     """Whether the model that gives these scores hears the last `width` tokens and nothing else."""
     raise NotImplementedError("{task}")''',

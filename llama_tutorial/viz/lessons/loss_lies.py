@@ -37,9 +37,12 @@ def blind_curves(steps, curves):
         raise ValueError(f"curves must be two to eight, each (seed, {len(steps)}), got "
                          f"{ {name: each.shape for name, each in given.items()} }")
     ends = np.array([each[:, -1] for each in given.values()])
-    c = canvas(500, f"{len(given)} models, one of them right: which?",
+    many = ("Two", "Three", "Four", "Five", "Six", "Seven", "Eight")[len(given) - 2]
+    c = canvas(500, f"{many} models, one of them right: which?",
                "Loss on the exam, band = best to worst seed, line = mean; right: where they end, enlarged.")
-    x = Scale((steps[0], steps[-1]), (92, 590))
+    begin = 1 if len(steps) > 2 else 0  # the first mark, before any step, is the same for all
+    steps, given = steps[begin:], {name: each[:, begin:] for name, each in given.items()}
+    x = Scale((steps[0], steps[-1]), (112, 590))
     every = np.concatenate([each.ravel() for each in given.values()])
     y = Scale((every.max() + 0.05, every.min() - 0.1), (100, 430))
     for (_, each), hue in zip(given.items(), CURVES):
@@ -47,8 +50,8 @@ def blind_curves(steps, curves):
     for (_, each), hue in zip(given.items(), CURVES):
         c.curve(x(steps), y(each.mean(0)), hue, 2.2, cap="round")
     c.axis(x, 430, steps[:: max(1, len(steps) // 6)], label="step")
-    ticks = [tick for tick in np.arange(0, 12, 0.5) if every.min() - 0.1 <= tick <= every.max() + 0.05]
-    c.axis(y, 92, ticks, [f"{tick:.1f}" for tick in ticks], side="left", label="nats a letter")
+    ticks = [tick for tick in np.arange(0, 12, 0.2) if every.min() - 0.1 <= tick <= every.max() + 0.05]
+    c.axis(y, 112, ticks, [f"{tick:.1f}" for tick in ticks], side="left", label="nats a letter")
     room = max(0.02, 0.12 * (ends.max() - ends.min()))
     z = Scale((ends.max() + room, ends.min() - room), (100, 430))
     order = list(given)
@@ -112,7 +115,7 @@ def probes_and_bugs(diagnoses):
     states = {name: {row.probe: row.state for row in each.rows} for name, each in diagnoses.items()}
     probes = [probe for probe in next(iter(states.values()))
               if not all(found.get(probe) in ("told", None) for found in states.values())]
-    size, left, top = 36, 290, 192
+    size, left, top = 40, 262, 192
     c = canvas(top + 34 * len(states) + 28, "Most mistakes break a law; a few make another model, and only a reference "
                "sees them", "× = the probe fails, · = it holds, blank = it could not be asked.")
     for column, probe in enumerate(probes):
@@ -128,7 +131,7 @@ def probes_and_bugs(diagnoses):
             c.box(at, y, size - 4, 30, RED if fails else WHITE if state == "not asked" else tint(HUES[0], 0.88), 4)
             c.say(at + size / 2 - 2, y + 15, {"fails": "×", "holds": "·"}.get(state, ""), 13 if fails else 11,
                   WHITE if fails else GREY, "center", "center_baseline", "bold" if fails else "normal")
-        told = f"seen by {seen}" if seen else "right" if not row else "seen by none: it is another model"
+        told = f"seen by {seen}" if seen else "right" if not row else "seen by none"
         c.say(left + len(probes) * size + 12, y + 16, told, 10, GREY if seen else dark(GREEN if not row else PURPLE),
               va="center_baseline")
     listed = "; ".join(f"{name}: " + (", ".join(p for p, state in found.items() if state == "fails") or "none")
