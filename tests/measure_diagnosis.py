@@ -1,8 +1,8 @@
 """Which probe of `diagnose` sees which mistake of the catalogue: `python tests/measure_diagnosis.py [--write]`.
 
 Every wrong version that the components list, and that can stand in a model, is put into a small one with random weights
-and gains, and the probes run on it. Beside them stands what a reference with the same weights sees: parity of the logits
-of 40 tokens, once with fresh weights and once with random ones. With --write the page docs/diagnose.md is written anew.
+and gains, and the probes run on it. Beside them stands what a reference with the same weights sees: parity of the
+logits of 40 tokens, once with fresh weights and once with random ones. With --write the page docs/diagnose.md is written anew.
 """
 
 import sys
@@ -117,7 +117,7 @@ ROTATE = llama_tutorial.attention.rotate
 
 
 def measured(versions=None) -> dict[str, tuple[set[str], bool, bool]]:
-    """For each mistake: the probes that see a spelling of it, and whether parity does, with fresh and random weights."""
+    """For each mistake: the probes that see a spelling, and whether parity does, with fresh and with random weights."""
     found = {}
     for mistake, part, kind in versions or wrong_versions():
         probes, fresh, random = found.get(mistake, (set(), False, False))
@@ -148,8 +148,8 @@ def page(found) -> str:
     diagnose(model)            # ours, yours, one of transformers, or a function of ids that gives logits
 
 Fourteen probes, none of which needs a reference. A row says what was found: it holds (✓), it fails (✗), it could not be
-asked (–), or it is told and not judged (·). `.failed` lists the names of those that fail, `["is causal"]` is one row. The
-model is left as it was. Lesson 13 builds all of it.
+asked (–), or it is told and not judged (·). `.failed` lists the names of those that fail, `["is causal"]` is one row.
+The model is left as it was. Lesson 13 builds all of it.
 
 | Probe | Question | Mistakes that it sees |
 |---|---|---|
