@@ -2,7 +2,7 @@
 
 Every wrong version that the components list, and that can stand in a model, is put into a small one with random weights
 and gains, and the probes run on it. Beside them stands what a reference with the same weights sees: parity of the
-logits of 40 tokens, once with fresh weights and once with random ones. With --write the page docs/diagnose.md is written anew.
+logits of 40 tokens, once with fresh weights and once with random ones. With --write docs/diagnose.md is written anew.
 """
 
 import sys
