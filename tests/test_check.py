@@ -576,6 +576,14 @@ def test_an_endless_loop_is_ended_and_told_with_its_line(monkeypatch):
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) and check(LlamaRMSNorm).passed
 
 
+def test_a_case_that_waits_for_a_busy_machine_may_take_longer_and_one_that_sleeps_on_is_ended(monkeypatch):
+    monkeypatch.setattr(guard, "SECONDS", 0.5)
+    waits = "\n    ".join(["def rms_norm(x, weight, eps):", "import time", "end = time.monotonic() + {}",
+                           "while time.monotonic() < end:", "    time.sleep(0.01)", "raise ValueError('awake')"])
+    assert "awake" in str(fails(written_in(waits.format(0.8), "rms_norm")))
+    assert "still running" in str(fails(written_in(waits.format(60), "rms_norm")))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process maps")
 def test_an_allocation_of_twenty_gigabytes_is_refused_and_told_with_its_line():
     import resource

@@ -157,6 +157,14 @@ def test_running_a_lesson_twice_changes_nothing_and_leaves_no_trace_of_the_machi
     assert lessons._outputs_out_of_step(lessons._read(path), path.name) == []
 
 
+def test_a_cell_may_run_half_an_hour_and_one_that_runs_longer_fails(tmp_path):
+    assert inspect.signature(authoring.run).parameters["timeout"].default == 1800
+    path = tmp_path / "01_one.ipynb"
+    path.write_text(json.dumps(lesson("One", "1", "import time; time.sleep(60)")))
+    with pytest.raises(RuntimeError, match="timed out"):
+        authoring.run(path, timeout=1)
+
+
 @pytest.mark.parametrize(
     "source, told", [("1 / 0", "ZeroDivisionError"), ("import sys; print('red', file=sys.stderr)", "stderr is stored")]
 )

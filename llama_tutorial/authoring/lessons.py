@@ -132,7 +132,7 @@ def from_text(text_path, notebook_path=None) -> Path:
 # ---------------------------------------------------------------------------------------------- run and tidy
 
 
-def run(notebook_path, timeout: int = 300) -> int:
+def run(notebook_path, timeout: int = 1800) -> int:
     """Execute a lesson from the top in its own folder, tidy it, store it; return how many cells ran.
 
     `timeout` is in seconds a cell. Raises RuntimeError naming the cell that fails or writes to stderr; the

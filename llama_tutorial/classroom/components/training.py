@@ -255,6 +255,7 @@ bug("higher_one", "The steps are largest where they should be small.",
     says="You take the higher of the two lines, rise and fall. The lower one counts.")
 bug("cosine", QUIET,
     {LEAST: "return rise if rise < 1 else 0.5 + 0.5 * math.cos(math.pi * (1 - max(0.0, min(fall, 1.0))))"},
+    {LEAST: "return rise if rise <= 1 else 0.5 + 0.5 * math.cos(math.pi * (1 - fall))"},
     says="You fall along half a cosine, as many runs do; here the fall is a straight line.")
 bug("rate_itself", "The rate is multiplied twice, and nothing is learnt.",
     {LEAST: "return recipe.lr * max(0.0, min(rise, fall, 1.0))"},
@@ -265,6 +266,8 @@ bug("steps_whole", "Nothing is learnt until the rise is over.", {RISE: "rise = (
     says="`//` leaves whole numbers only: 0 or 1, and no line between them. Divide with `/`.")
 bug("rise_backwards", LOUD, {RISE: "rise = 1 - step / warmup"},
     says="The first step is the largest, and it sinks from there: the rise is upside down.")
+bug("not_rounded", QUIET, {SHARE: "max(1, recipe.warmup * recipe.steps)"},
+    says="The warm-up takes whole steps: 26.4 of them are rounded to 26.")
 
 LOGITS, SUMMED = "rearrange(logits.float(), \"batch seq vocab -> (batch seq) vocab\")", 'reduction="sum"'
 TARGETS, BITS = "rearrange(targets, \"batch seq -> (batch seq)\")", "return surprise / math.log(2) / byte_count"
@@ -298,6 +301,16 @@ bug("last_window_only", "The score is many times too good.", {"surprise += ": "s
 bug("returns_early", "The score is many times too good.", {
     BITS: "    return surprise / math.log(2) / byte_count"}, **exam,
     says="The return stands in the loop: only the first batch of windows counts.")
+ASKED = "F.cross_entropy(scores, rearrange(targets, \"batch seq -> (batch seq)\"), reduction=\"sum\").item()"
+bug("shifts_again", "The scores are near the right ones, and each window loses a token.",
+    {ASKED: "next_token_loss(logits.float(), targets).item() * targets.numel()"},
+    {ASKED: "next_token_loss(logits.float(), targets).item() * (targets.shape[1] - 1) * len(targets)"}, **exam,
+    says="`next_token_loss` shifts by itself, and these targets are shifted already: each token is judged by the one "
+    "after the next. Compare with cross_entropy.")
+bug("one_window", "The model sees further back than it was trained to.",
+    {"exam_windows(ids.long(), context, batch)": "exam_windows(ids.long(), len(ids), batch)"}, **exam,
+    says="The whole text is read as one window. Let `exam_windows` cut it: no token sees more than `context` before "
+    "it.")
 
 windows = {"where": "exam_windows"}
 bug("no_shift", "The model looks worse than it is; one trained so would copy its input.",
@@ -353,6 +366,8 @@ BLIND = {
     10 / BYTES: "that is for 1,024 tokens; twice as many cost a bit more",
     8: "that is a blind guess of a byte; here tokens are guessed, and a text of them is shorter",
     BYTES / 11: "that is upside down: bytes per bit",
+    11 / 2.6: "that is spread over the 2.6 bytes of this page's tokens; these stand for 3.1",
+    11 / 2.61: "that is spread over the 2.61 bytes of this page's tokens; these stand for 3.1",
 }
 TARGETS_OF = {
     896: "that leaves out the last 104 targets, whose window is not full",
@@ -360,11 +375,15 @@ TARGETS_OF = {
     993: "that loses one target at every window; the target of a window's last token is the first of the next window",
     889: "that loses one at every window, and the window that is not full",
     128000: "that counts a target anew for each token before it; each is predicted once",
+    1024: "that fills the last window up; it has no more than 104 targets",
     873: "windows that overlap are not read here; each target is predicted once",
     1000 - 128: "tokens with less than a whole window before them count as well",
     7: "that is how many windows are full; a window has 128 targets",
     8: "that is how many windows there are; a full one has 128 targets",
 }
+
+
+RATE = 0.05
 
 
 def learner(seed: int = 5) -> LlamaForCausalLM:
@@ -377,15 +396,15 @@ def learner(seed: int = 5) -> LlamaForCausalLM:
 PAGES = [text(20 + i, 18).view(2, 9) for i in range(4)]
 
 
-def loop(model, optimizer, pages, clear="before"):
-    """The right loop, and wrong ones: gradients cleared never, once, or before they are used."""
+def loop(model, optimizer, pages, clear="before", shift=False):
+    """The right loop, and wrong ones: gradients cleared never, once, or before they are used; a page shifted twice."""
     losses = []
     if clear == "once":
         optimizer.zero_grad()
     for page in pages:
         if clear == "before":
             optimizer.zero_grad()
-        loss = next_token_loss(model(page), page)
+        loss = next_token_loss(model(page[:, :-1]), page[:, 1:]) if shift else next_token_loss(model(page), page)
         loss.backward()
         if clear == "too early":
             optimizer.zero_grad()
@@ -399,10 +418,15 @@ def loop(model, optimizer, pages, clear="before"):
 
 
 def trained(train, pages, kind=torch.optim.AdamW):
-    """The weights after some pages, in one row, and what the loop returned."""
-    model = learner()
-    optimizer = kind(model.parameters(), lr=0.05)
+    """The weights after some pages, in one row, and what the loop returned.
+
+    In float64: AdamW divides by the size of a gradient, so what is rounded in a tiny one would move a weight.
+    """
+    model = learner().double()
+    optimizer = kind(model.parameters(), lr=RATE)
     told = train(model, optimizer, pages)
+    if any(group["lr"] != RATE for group in optimizer.param_groups):
+        raise Fault("The rate is not at fault: leave it, and look at what the step goes along.")
     return nn.utils.parameters_to_vector(model.parameters()).detach(), told
 
 
@@ -414,7 +438,8 @@ def judge_loop(answer) -> str:
     """The sentence on a training loop."""
     mine, told = trained(answer, PAGES)
     right, losses = trained(loop, PAGES)
-    still = nn.utils.parameters_to_vector(learner().parameters()).detach()
+    still = nn.utils.parameters_to_vector(learner().double().parameters()).detach()
+    shifted = trained(lambda *given: loop(*given, shift=True), PAGES)[0]
     old = trained(lambda *given: loop(*given, clear="once"), PAGES)[0]
     first = trained(loop, PAGES[:1])[0]
     if like(mine, right):
@@ -424,7 +449,9 @@ def judge_loop(answer) -> str:
     return first_fault(
         said(not like(mine, still), "no weight moves: the gradients are cleared between `backward` and `step`"),
         said(not like(mine, old), "each step still goes along the sum of all gradients so far: clearing them once, "
-             "before the loop, clears nothing"),
+             "outside the loop, does not help"),
+        said(not like(mine, shifted), "`next_token_loss` shifts by itself: give it all the scores and the page as it "
+             "is"),
         said(not like(mine, first), "only the first page moves the weights: is the return in the loop?"),
         "after four pages the weights are others than with a fresh gradient for each page",
     )  # fmt: skip
@@ -442,11 +469,52 @@ LOOPS = (
 
 def judge_keeps(answer) -> str:
     """The sentence on a probe for loops that go on along old gradients."""
-    for wanted, name, clear in LOOPS:
-        found = answer(lambda model, optimizer, pages, clear=clear: loop(model, optimizer, pages, clear))
-        if bool(found) != wanted:
-            return f"it should say {wanted} of {name}"
-    return ""
+    found, given = [], []
+    for _, _, clear in LOOPS:
+        given.append([])
+
+        def train(model, optimizer, pages, clear=clear):
+            given[-1].append((model, optimizer))
+            return loop(model, optimizer, pages, clear)
+
+        try:
+            told = answer(train)
+        except ZeroDivisionError:
+            return (
+                "you divide by how far the weights move, and in one loop, which clears between `backward` and `step`, "
+                "they do not move at all: write it as a product, two > 2.5 · one"
+            )
+        if not isinstance(told, bool | torch.Tensor) and type(told).__name__ != "bool":
+            return f"it should say True or False, got {told!r:.40}"
+        found.append(bool(told))
+    return suspected(found, given)
+
+
+def suspected(found: list[bool], given: list[list]) -> str:
+    """What is wrong with a probe that said `found` of the loops, and trained those models with those optimisers."""
+    wanted = [each for each, _, _ in LOOPS]
+    slips = [f"it should say {right} of {name}" for (right, name, _), told in zip(LOOPS, found) if told != right]
+    first = slips[0] if slips else ""
+    models, optimizers = {id(model) for model, _ in given[0]}, [optimizer for _, optimizer in given[0]]
+    rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    return first and first + first_fault(
+        said(optimizers, ", and it trains nothing: call `train` with a model, an optimizer and pages"),
+        said(found != [not each for each in wanted], ", and says the contrary of every loop"),
+        said(len(optimizers) == 1 or len(models) > 1, ": the second run goes on with the model of the first, its "
+             "weights and its gradients. A new one for each, made alike"),
+        said(all(isinstance(each, torch.optim.SGD) for each in optimizers), ": "
+             f"{type(optimizers[0]).__name__ if optimizers else ''} divides by the size of the gradient, so one that "
+             "has doubled goes hardly further. Take SGD"),
+        said(max(rates, default=0) < 0.5, f": with a rate of {max(rates, default=0):g} the gradient of the second "
+             "page is another one. Take a small one"),
+        said(any(found), ", and says False of every loop. How far did the weights move? What `detach()` gives changes "
+             "along with them: `clone()` it before"),
+        said(not all(found), ", and says True of every loop"),
+        said(found != [True] * 5 + [False], ": two pages move the weights twice as far in every loop, and three times "
+             "where the old gradient is still there. Where between them is your limit?"),
+        said(found != [True, True, False, False, True, False], ": a `grad` that is there at the end proves nothing. "
+             "Compare how far the weights move"),
+    )  # fmt: skip
 
 
 def judge_accumulated(answer) -> str:
@@ -456,10 +524,22 @@ def judge_accumulated(answer) -> str:
         one, many = learner(), learner()
         loss = next_token_loss(one(page), page)
         loss.backward()
-        read = []
-        hook = many.register_forward_pre_hook(lambda module, given, read=read: read.append(len(given[0])))
+        read, gone, kept, whole = [], [], [], learner()
+
+        def reads_part(module, given, read=read, gone=gone, kept=kept):
+            if given[0].shape[1] != 9:
+                raise Fault("A page is (batch, seq): split it along its windows, the first axis, and read each whole.")
+            kept.append(len(read) - len(gone))  # parts whose `backward` has not come yet
+            read.append(len(given[0]))
+
+        def lets_go(module, given, logits, gone=gone):
+            if logits.requires_grad:
+                logits.register_hook(lambda gradient: gone.append(1))
+
+        hooks = many.register_forward_pre_hook(reads_part), many.register_forward_hook(lets_go)
         told = answer(many, page, most)
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
         about = f"{rows} windows, at most {most} at a time"
         if not read or any(weight.grad is None for weight in many.parameters()):
             return f"{about}: no gradient reaches the weights; call `backward` for every part"
@@ -467,9 +547,16 @@ def judge_accumulated(answer) -> str:
             return f"{about}: you read {max(read)} at once"
         if sum(read) != rows:
             return f"{about}: you read {sum(read)} in all; the last part may be smaller, and belongs to it"
+        if not all(map(torch.equal, many.parameters(), whole.parameters())):
+            return f"{about}: the weights have moved; only gradients are asked for, and no step"
         mine, wanted = (torch.cat([w.grad.flatten() for w in m.parameters()]).double() for m in (many, one))
         if not like(mine, wanted):
             return f"{about}: {slip(mine, wanted, page.split(most), page)}"
+        if any(kept):
+            return (
+                f"{about}: the gradients are right, and it runs out of memory all the same: what a part has kept for "
+                "its `backward` is still there when the next is read; call `backward` for each part at once"
+            )
         if not isinstance(told, float | int | torch.Tensor) or abs(float(told) - loss.item()) > 1e-4:
             return f"{about}: the gradients are right; return the loss of them all, {loss.item():.4f}, not {told!r:.40}"
     return ""
@@ -497,6 +584,8 @@ def slip(mine, wanted, parts, page) -> str:
              "nothing is cleared between parts"),
         said(not like(mine, gathered([len(part) for part in parts])), "each part counts by its number of windows; "
              "divide by that of all"),
+        said(not like(mine, gathered([len(parts[0]) / len(page)] * count)), "the last part counts as if it were as "
+             "long as the others; its own number of windows belongs there"),
         said(not like(mine, gathered([1 / len(page)] * count)), "you divide by the number of windows; a part's loss "
              "is already a mean over its own"),
         f"the gradients are {float(mine.norm() / wanted.norm()):.3g} times as long as those of the whole page",
@@ -554,14 +643,15 @@ component.exercises = (
     Exercise(
         name="step_size",
         kind="implement",
-        task="Rise by equal parts to 1, then fall in a straight line to 0.",
+        task="Rise by equal parts to 1, in a share `warmup` of the steps, rounded; then fall in a straight line to 0.",
         difficulty=2,
         importance=4,
         minutes=10,
         hints=(
             "Two straight lines, one that rises and one that falls. Which of the two counts at a step?",
             "*My first step has the share 0*: it is step 0, and it is the first of the rise, not the one before. *A "
-            "ZeroDivisionError*: a short run has a warm-up of 0.3 steps, and a run may be all warm-up.",
+            "ZeroDivisionError*: a short run has a warm-up of 0.3 steps, and a run may be all warm-up. *It gets "
+            "negative*: whoever asks for a step behind the last gets 0.",
             "w = warmup share · steps, rounded, 1 at least → rise = (which step this is, counted from 1) / w → fall = "
             "steps that are left / (steps − w), that too 1 at least → the lowest of rise, fall and 1, and never below "
             "0.",
@@ -621,7 +711,8 @@ component.exercises = (
             "What does `backward` do with a gradient that is there already?",
             "*My probe says False of every loop*: look at what moves, not at the loss. *It says True of a loop that "
             "clears before `backward`*: a `grad` that is there at the end proves nothing; compare how far the weights "
-            "move. *No weight moves any more*: the gradients were cleared between `backward` and `step`.",
+            "move. *No weight moves any more*: the gradients were cleared between `backward` and `step`. *My probe "
+            "divides by 0*: it is given such a loop, too, and says False of it.",
             "With plain `torch.optim.SGD` and a rate so small that the gradient hardly changes: the same page once, "
             "and the same page twice, each with a new model. How many times as far do the weights move, if old "
             "gradients stay, and if not?",
@@ -690,6 +781,8 @@ def keeps_old_gradients(train) -> bool:
     """Leave the gradients of a page (batch, seq) in the model, reading at most `most` windows at once; its loss."""
     raise NotImplementedError("Gather the gradients of a page, at most `most` windows at a time.")''',
         answers={"accumulated": judge_accumulated},
+        why="The memory is that of one part, the gradients are those of the page: this is how a model is trained with "
+        "batches of millions of tokens on machines that hold a few thousand.",
         worked="""def accumulated(model, page, most):
     # Sums instead of means: a sum over parts is the sum over the whole, whatever their sizes: no part needs a weight.
     # Only at the end is divided, the gradients and the loss, by the number of targets. Libraries went this way after a

@@ -11,6 +11,7 @@ import signal
 import sys
 import sysconfig
 import threading
+import time
 import types
 import warnings
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -79,6 +80,7 @@ def _equal(before, after):
 
 
 SECONDS = 20.0  # what one case of a learner's code may take
+PATIENCE = 3  # times as long where it got less than half of a processor: a busy machine is no endless loop
 MEMORY = 4 * 2**30  # bytes that it may ask for
 
 
@@ -90,6 +92,7 @@ class Stopped(BaseException):
 def limits():
     """Ends a case that runs for more than SECONDS, and refuses more than MEMORY where the system can.
 
+    Where it gets less than half of a processor, or sleeps, it is waited for PATIENCE times as long.
     In the main thread of systems with alarm signals (not on Windows) and, for memory, on Linux. One long call inside a
     library is ended when it comes back; on the command line the process has a limit as well.
     """
@@ -97,7 +100,7 @@ def limits():
         yield
         return
     before = signal.signal(signal.SIGALRM, _too_long)
-    left = signal.setitimer(signal.ITIMER_REAL, SECONDS)[0]
+    left = _start()[0]
     limit = _limit_memory()
     try:
         yield
@@ -112,7 +115,21 @@ def _has_alarm() -> bool:
     return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
 
 
+_case = {"began": 0.0, "waits": 0}  # the processor time at which the case began, and how often it was waited for
+
+
+def _start():
+    """Let a case have SECONDS from here on."""
+    _case.update(began=time.process_time(), waits=1)
+    return signal.setitimer(signal.ITIMER_REAL, SECONDS)
+
+
 def _too_long(number, frame):
+    used = time.process_time() - _case["began"]
+    if used < _case["waits"] * SECONDS / 2 and _case["waits"] < PATIENCE:
+        _case["waits"] += 1
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        return
     raise Stopped(frame_line(frame))
 
 
@@ -173,7 +190,7 @@ def usual(seed=0):
     A case has SECONDS from here on, where `limits` hold.
     """
     if _has_alarm() and signal.getsignal(signal.SIGALRM) is _too_long:
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        _start()
     changed = []
     if torch.get_default_dtype() != torch.float32:
         changed.append(f"the default dtype ({torch.get_default_dtype()})")
