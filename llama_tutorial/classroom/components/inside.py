@@ -1,0 +1,553 @@
+"""Looking inside: scores that name a head, a head set to its mean, and when the right token takes the lead.
+
+A subject is called as the function itself: previous_score(probs), mean_ablated(heads, which), induction_score(probs,
+ids), with probs (batch head query key), heads (batch head query dim) and ids (batch seq).
+"""
+
+import torch
+import torch.nn.functional as F
+
+from ..course.exercise import Exercise, first_fault, own, said, same_tensor, typed_number
+from ..judge.guard import Fault, call
+from ..judge.parts import Cases, Component
+from ..judge.subjects import normal
+
+component = Component("inside", lesson="12_looking_inside")
+
+
+def previous_score(probs):
+    """How much each head looks at the token before: (batch, head, query, key) → (head)."""
+    seq = probs.shape[-1]
+    queries = torch.arange(1, seq)
+    return probs[:, :, queries, queries - 1].mean(dim=(0, 2))
+
+
+def mean_ablated(heads, which):
+    """The same with one head at its mean over texts and places: (batch, head, query, dim) → the same shape."""
+    changed = heads.clone()
+    changed[:, which] = heads[:, which].mean(dim=(0, 1))
+    return changed
+
+
+def induction_score(probs, ids):
+    """How much each head looks at what followed this token before: (batch, head, query, key), (batch, seq) → "
+    "(head)."""
+    same = (ids[:, :, None] == ids[:, None, :]).tril(-1)
+    marked = F.pad(same[:, :, :-1], (1, 0)).tril(-1)
+    there = (probs * marked[:, None]).sum(dim=-1)
+    asked = marked.any(dim=-1)
+    return there.sum(dim=(0, 2)) / asked.sum()
+
+
+# ------------------------------------------------------------------------------------------------- what must hold
+
+BACK, MEANS, COPIES = Cases(), Cases(), Cases()
+
+
+def attention(seed: int, batch: int, heads: int, seq: int):
+    """Attention of random scores, causal: (batch head query key)."""
+    scores = 2 * normal(seed, batch, heads, seq, seq)
+    return scores.masked_fill(torch.ones(seq, seq).triu(1) > 0, -torch.inf).softmax(dim=-1)
+
+
+def shifted(seq: int, by: int):
+    """One head that looks so many tokens back, and at the first token where there is none: (1 1 query key)."""
+    keys = (torch.arange(seq) - by).clamp(min=0)
+    return F.one_hot(keys, seq).float()[None, None]
+
+
+def alike(seq: int):
+    """One head that looks everywhere alike: (1 1 query key)."""
+    return (torch.ones(seq, seq).tril() / torch.arange(1, seq + 1)[:, None])[None, None]
+
+
+@BACK("a head that looks at the token before, and at nothing else, has the score 1", "head")
+def always(score):
+    return score(shifted(5, 1))
+
+
+@BACK("a head that looks everywhere alike", "head")
+def everywhere(score):
+    return score(alike(4))
+
+
+@BACK("a number for each head", "head")
+def three_heads(score):
+    return score(attention(1, 1, 3, 6))
+
+
+@BACK("two texts", "head")
+def two_texts(score):
+    return score(attention(2, 2, 3, 6))
+
+
+@BACK("more texts than heads, longer ones", "head")
+def long_texts(score):
+    return score(attention(3, 5, 2, 40))
+
+
+@MEANS("one text, one place: a head is its own mean, and all stays as it is", "batch head query dim")
+def one_place(ablated):
+    return ablated(normal(4, 1, 3, 1, 4), 1)
+
+
+@MEANS("one text of three places", "batch head query dim")
+def places(ablated):
+    return ablated(normal(5, 1, 2, 3, 4), 0)
+
+
+@MEANS("one place in four texts", "batch head query dim")
+def texts(ablated):
+    return ablated(normal(6, 4, 2, 1, 4), 1)
+
+
+@MEANS("texts and places", "batch head query dim")
+def both(ablated):
+    return ablated(normal(7, 3, 4, 5, 6), 2)
+
+
+@MEANS("what was given stays as it is", "batch head query dim")
+def given_stays(ablated):
+    heads = normal(8, 2, 3, 4, 5)
+    ablated(heads, 1)
+    return heads
+
+
+SAID = torch.tensor([[3, 1, 4, 3, 5, 3], [2, 2, 7, 8, 2, 7]])  # one after another, and side by side
+
+
+@COPIES("a head that looks at what followed has the score 1: 3 1 4 3, and 1 followed 3", "head")
+def copied(score):
+    return score(F.one_hot(torch.tensor([0, 0, 0, 1]), 4).float()[None, None], torch.tensor([[3, 1, 4, 3]]))
+
+
+@COPIES("a token that came twice before: both places count", "head")
+def twice(score):
+    return score(attention(9, 1, 2, 6), SAID[:1])
+
+
+@COPIES("a token that follows itself", "head")
+def side_by_side(score):
+    return score(attention(10, 1, 3, 6), SAID[1:])
+
+
+@COPIES("two texts, one of which repeats less", "head")
+def uneven(score):
+    ids = torch.tensor([[1, 2, 3, 4, 5, 1], [1, 2, 1, 2, 1, 2]])
+    return score(attention(11, 2, 3, 6), ids)
+
+
+@COPIES("long texts of few tokens", "head")
+def many(score):
+    ids = torch.randint(0, 12, (4, 30), generator=torch.Generator().manual_seed(12))
+    return score(attention(12, 4, 3, 30), ids)
+
+
+def adapt(answer):
+    """A function of tensors as the subject of the cases; Fault where it returns none."""
+
+    def subject(*given):
+        found = call(answer, *given)
+        if found is None:
+            raise Fault("It returned None: is a `return` missing?")
+        if not isinstance(found, torch.Tensor):
+            raise Fault(f"It should return a tensor, and returned {type(found).__name__}.")
+        return found
+
+    return subject
+
+
+component.part(previous_score, adapt, BACK)
+component.part(mean_ablated, adapt, MEANS)
+component.part(induction_score, adapt, COPIES)
+
+
+# ------------------------------------------------------------------------------------------------- what goes wrong
+
+WRONG_NAME = "A head gets a name that it does not deserve, or none, and nobody sees it from the number."
+WRONG_COST = "What the head costs comes out too large or too small; no error says so."
+
+
+def bug(name: str, part: str, *edits, says: str):
+    component.bug(name, part, *edits, step="", symptom=WRONG_COST if part == "mean_ablated" else WRONG_NAME, says=says)
+
+
+def divided_by_all(probs):
+    return probs.diagonal(offset=-1, dim1=-2, dim2=-1).sum(dim=-1).mean(dim=0) / probs.shape[-1]
+
+
+def mean_of_texts(probs, ids):
+    same = (ids[:, :, None] == ids[:, None, :]).tril(-1)
+    marked = F.pad(same[:, :, :-1], (1, 0)).tril(-1)
+    there = (probs * marked[:, None]).sum(dim=(-1, -2))
+    return (there / marked.any(dim=-1).sum(dim=-1)[:, None]).mean(dim=0)
+
+
+# fmt: off
+bug("the_diagonal", "previous_score", {"queries - 1]": "queries]"},
+    says="You count what a token gives to itself, the diagonal. The token before stands one key to the left.")
+bug("first_counted", "previous_score", divided_by_all,
+    says="The first token has nobody before it: divide by the queries that have one, one fewer than tokens.")
+bug("wraps_round", "previous_score", {"torch.arange(1, seq)": "torch.arange(seq)"},
+    says="For query 0 the index of its key is −1, and in Python that is the last one. Begin with query 1.")
+bug("two_back", "previous_score", {"torch.arange(1, seq)": "torch.arange(2, seq)", "queries - 1]": "queries - 2]"},
+    says="That looks two tokens back. One is asked for.")
+bug("turned_round", "previous_score", {"queries, queries - 1]": "queries - 1, queries]"},
+    says="Query and key are exchanged: what an earlier token gives to a later one is 0.")
+bug("one_number", "previous_score", {"dim=(0, 2)": "dim=(0, 1, 2)"},
+    says="That is one number for all heads. Average over texts and queries, and keep the heads.")
+bug("texts_kept", "previous_score", {"dim=(0, 2)": "dim=2"},
+    says="That is a number for each text and head. Average over the texts as well.")
+
+bug("changes_what_was_given", "mean_ablated", {"heads.clone()": "heads"},
+    says="You write into the tensor that was given, so whoever measures with it again measures the ablated one: "
+    "clone it first.")
+bug("one_for_all_dims", "mean_ablated", {".mean(dim=(0, 1))": ".mean()"},
+    says="That is one number for the whole head. Each of its dims has a mean of its own.")
+bug("mean_of_each_text", "mean_ablated", {".mean(dim=(0, 1))": ".mean(dim=1, keepdim=True)"},
+    says="That is a mean for each text, which still says something about it. Average over the texts as well.")
+bug("mean_of_each_place", "mean_ablated", {".mean(dim=(0, 1))": ".mean(dim=0)"},
+    says="That is a mean for each place, which still says where a token stands. Average over the places as well.")
+bug("set_to_zero", "mean_ablated", {"heads[:, which].mean(dim=(0, 1))": "0"},
+    says="That is zero: it takes away what the head always says, too. Put its mean there.")
+bug("a_token", "mean_ablated",
+    {"changed[:, which] =": "changed[:, :, which] =", "heads[:, which].mean(dim=(0, 1))": "heads.mean(dim=(0, 2))"},
+    says="The third axis is the place in the text. Heads are the second.")
+bug("all_heads", "mean_ablated", {"changed[:, which]": "changed[:]"},
+    says="All heads are replaced. Only the one that `which` names should be.")
+
+bug("the_token_again", "induction_score", {"F.pad(same[:, :, :-1], (1, 0)).tril(-1)": "same"},
+    says="That looks at the same token again. What *followed* it is asked for: one key to the right.")
+bug("what_stood_before", "induction_score", {"F.pad(same[:, :, :-1], (1, 0))": "F.pad(same[:, :, 1:], (0, 1))"},
+    says="That looks at what stood before the earlier place. What followed it is asked for.")
+bug("itself", "induction_score", {"(1, 0)).tril(-1)": "(1, 0))"},
+    says="Where a token follows itself, as in 2 2, the key after the first is the query's own place. Leave it out.")
+bug("all_queries", "induction_score", {"/ asked.sum()": "/ asked.numel()"},
+    says="Most queries have no earlier place to copy from. Divide by those that have one.")
+bug("mean_over_keys", "induction_score", {".sum(dim=-1)": ".mean(dim=-1)"},
+    says="Shares of attention are added up over the marked keys, not averaged over all keys.")
+bug("each_text_alike", "induction_score", mean_of_texts,
+    says="You average the texts' scores. A text with one repeat then counts as much as one with many: add up first, "
+    "divide once.")
+# fmt: on
+
+
+# ------------------------------------------------------------------------------------------------------- the answers
+
+
+def like(name, answer, reference, given, slips):
+    """The sentence on a function of tensors: what slip gives the same, or where it differs from the reference."""
+    for each in given:
+        mine, wanted = answer(*(x.clone() for x in each)), reference(*each)
+        fault = same_tensor(name, mine, wanted)
+        if fault:
+            told = (says for says, slip in slips.items() if not same_tensor(name, mine, slip(*each)))
+            return next(told, fault)
+    return ""
+
+
+def same_word(probs, ids, least=1):
+    """How much each head looks at earlier places of the same token; with least=0 at its own place as well."""
+    marked = (ids[:, :, None] == ids[:, None, :]).tril(-least)
+    return (probs * marked[:, None]).sum(dim=(0, 2, 3)) / marked.any(dim=-1).sum()
+
+
+def undivided(probs, ids):
+    marked = (ids[:, :, None] == ids[:, None, :]).tril(-1)
+    return (probs * marked[:, None]).sum(dim=(0, 2, 3)) / ids.numel()
+
+
+WORDS = [(attention(20, 2, 3, 6), SAID), (attention(21, 1, 2, 9), torch.tensor([[1, 2, 1, 3, 1, 2, 9, 9, 9]]))]
+SAME_SLIPS = {
+    "it still counts what a token gives to itself": lambda probs, ids: same_word(probs, ids, 0),
+    "only the queries that have an earlier place count: you divide by all": undivided,
+}
+
+
+def judge_same(answer) -> str:
+    """The sentence on a score of a head that looks at the same word."""
+    return like("mended_same", answer, same_word, WORDS, SAME_SLIPS)
+
+
+SCORERS = (
+    (False, "a score that leaves a token's own place out", same_word),
+    (True, "the one above", lambda probs, ids: same_word(probs, ids, 0)),
+    (True, "one that looks for what followed, and counts its own place where a token follows itself",
+     component.version("induction_score", ("induction_score", {"(1, 0)).tril(-1)": "(1, 0))"}))),
+    (False, "the lesson's score for induction", induction_score),
+)  # fmt: skip
+
+
+def judge_probe(answer) -> str:
+    """The sentence on a probe for scores that count a token's own place."""
+    found = [bool(answer(score)) for _, _, score in SCORERS]
+    if found == [not wanted for wanted, _, _ in SCORERS]:
+        return "it says the opposite: True is for a score that counts a token's own place"
+    if not found[0] and found[1] and not found[2]:
+        return ("it should say True of one that looks for what followed, where a token follows itself: give ids in "
+                "which a token stands twice side by side, and attention that lies on the diagonal")  # fmt: skip
+    return first_fault(*(said(mine == wanted, f"it should say {wanted} of {name}")
+                         for mine, (wanted, name, _) in zip(found, SCORERS)))  # fmt: skip
+
+
+def takes_lead(guesses, right):
+    """For each place the row from which on the right token leads up to the end; as many as rows where it does not."""
+    rows, found = len(guesses), torch.zeros_like(right)
+    for place in torch.cartesian_prod(*(torch.arange(size) for size in right.shape)):
+        at, row = tuple(place.tolist()), rows
+        while row and guesses[(row - 1, *at)] == right[at]:
+            row -= 1
+        found[at] = row
+    return found
+
+
+def first_time(guesses, right):
+    good = guesses == right
+    return torch.where(good.any(dim=0), good.int().argmax(dim=0), len(guesses))
+
+
+LEADS = [
+    (torch.tensor([[[7, 1, 2]], [[5, 1, 9]], [[5, 4, 9]]]), torch.tensor([[5, 1, 9]])),
+    (torch.randint(0, 2, (6, 3, 8), generator=torch.Generator().manual_seed(5)), torch.ones(3, 8, dtype=torch.long)),
+]
+LEAD_SLIPS = {
+    "that is the first row in which it leads. It may lose the lead again: count from the end": first_time,
+    "that is the number of rows in which it leads": lambda guesses, right: (guesses == right).sum(dim=0),
+    "that counts the rows at the end in which it leads: the row where they begin is asked for":
+        lambda guesses, right: len(guesses) - takes_lead(guesses, right),
+    "where it does not lead in the end the number of rows is asked for": lambda guesses, right: torch.where(
+        guesses[-1] == right, takes_lead(guesses, right), -1),
+}  # fmt: skip
+
+
+def judge_lead(answer) -> str:
+    """The sentence on a function that says from which row on the right token leads."""
+    def whole(guesses, right):
+        found = answer(guesses, right)
+        return found.long() if isinstance(found, torch.Tensor) and not found.is_floating_point() else found
+
+    return like("takes_the_lead", whole, takes_lead, LEADS, LEAD_SLIPS)
+
+
+ZERO_OFF = {
+    36.0: "That is the square of the mean. Each of the three is off by itself: square first, then average.",
+    6.0: "That is how far it is off on average, without the square.",
+    122.0: "That is the sum of the squares. Divide by how many there are.",
+    14 / 3: "That is off by when the head says its mean.",
+}
+MEAN_OFF = {
+    0.0: "Without the squares the differences cancel: that is what makes it the mean. Square each one.",
+    2.0: "That is how far it is off on average, without the square.",
+    14.0: "That is the sum of the squares. Divide by how many there are.",
+    7.0: "That divides by two. There are three places.",
+    122 / 3: "That is off by when the head says nothing.",
+    36.0: "That is the square of the mean: by so much zero is worse.",
+}
+PAPER = {
+    3.0: "That is the sum of the products. It is divided by √dim, and dim is 4.",
+    0.75: "That is divided by 4. It is divided by √4.",
+    1.0: "Check the last product: −1 · 1.",
+    2.5: "Check the last product: −1 · 1 is −1.",
+    1.2247448713915892: "That is the root of 1.5. Only dim is under the root.",
+}
+PAIR = {
+    4.0: "That pairs neighbours, number 0 with number 1. In Llama number 0 goes with number 0 + dim / 2.",
+    -1.0: "That is the other half taken as neighbours. In Llama number 0 goes with number 0 + dim / 2.",
+    1.0: "That is pair 1: numbers 1 and 3.",
+    3.0: "That is both pairs together.",
+}
+
+
+# ----------------------------------------------------------------------------------------------------- the exercises
+
+component.exercises = (
+    Exercise(
+        name="zero_or_mean",
+        kind="predict",
+        title="Zero or mean?",
+        text="A head of one number says 4, 5 and 9 at three places. The layers after it have learned to expect that. "
+        "Set to zero, it is off by what it would have said; set to its mean, by the difference. By how much is the "
+        "stream off in each case, as the mean of the squares?",
+        task="Type how far off the stream is with zero, and with the mean.",
+        difficulty=2,
+        importance=4,
+        minutes=6,
+        hints=(
+            "What is the mean of the three? And how far is each of them from it, and from zero?",
+            "*With the mean I get 0*: the differences cancel before they are squared. *I get 36*: that is the square "
+            "of the mean, not the mean of the squares.",
+            "Three squares each time, added up and divided by 3.",
+        ),
+        starter="zero_off = ...  # a number\nmean_off = ...  # a number",
+        answers={"zero_off": typed_number(122 / 3, 0.001, ZERO_OFF), "mean_off": typed_number(14 / 3, 0.001, MEAN_OFF)},
+        solution="zero_off = (4**2 + 5**2 + 9**2) / 3\nmean_off = ((4 - 6) ** 2 + (5 - 6) ** 2 + (9 - 6) ** 2) / 3",
+        why="The difference is 36, the square of the mean: zero pays for what the head *always* says as well, "
+        "although "
+        "that told nobody anything.",
+    ),
+    Exercise(
+        name="score_on_paper",
+        kind="predict",
+        title="A score on paper",
+        text="A head of four numbers: the query, already turned, is (1, 2, 0, −1), the key (2, 1, 3, 1). What is the "
+        "score that goes into the softmax? And what does rotary's pair 0 add to the sum, before the division?",
+        task="Type the score, and what pair 0 adds to the sum of products.",
+        difficulty=2,
+        importance=4,
+        minutes=6,
+        hints=(
+            "Four products, one sum. What is it divided by before the softmax?",
+            "*My pair 0 adds 4*: neighbours are paired in other models. Here a number's partner stands half a head "
+            "away. *My score is 3*: something is missing after the sum.",
+            "Pair 0 are the numbers 0 and 2. The score is the sum of both pairs, divided by the root of the head's "
+            "size.",
+        ),
+        starter="its_score = ...  # what goes into the softmax\npair_0_adds = ...  # its part of the sum",
+        answers={"its_score": typed_number(1.5, 0.001, PAPER), "pair_0_adds": typed_number(2.0, 0.001, PAIR)},
+        solution="its_score = (1 * 2 + 2 * 1 + 0 * 3 - 1 * 1) / 2\npair_0_adds = 1 * 2 + 0 * 3",
+        why="`explain` draws just that: products pair by pair, one sum, one division, one softmax.",
+    ),
+    Exercise(
+        **own(previous_score, "Say how much of its attention each head gives to the token before."),
+        text="Write `previous_score(probs)`: attention probabilities (batch head query key) become one number for "
+        "each "
+        "head, the mean share that a query gives to the token before it, over all texts and over all queries that "
+        "have "
+        "one. A head that always looks one back has 1.",
+        difficulty=2,
+        importance=5,
+        minutes=10,
+        hints=(
+            "Which key is the token before query 5? And which query has none?",
+            "*A perfect head gets 0.8 of 5 tokens*: the first one is counted, and has nobody before it. *All is 0*: "
+            "are query and key exchanged? *It is too large*: is an index −1 among them?",
+            "Pick from the last two axes the places (1, 0), (2, 1), (3, 2), … and average over texts and places.",
+        ),
+        answers={"previous_score": component.parts["previous_score"]},
+        why="`probs.diagonal(offset=-1, dim1=-2, dim2=-1)` picks the same places.",
+    ),
+    Exercise(
+        **own(mean_ablated, "Set one head to its mean over all texts and places, and leave the others."),
+        text="Write `mean_ablated(heads, which)`: of what all heads gather, (batch head query dim), the head with "
+        "the "
+        "number `which` says its mean instead, one vector for all texts and places. The others, and what was given, "
+        "stay as they are.",
+        difficulty=3,
+        importance=5,
+        minutes=10,
+        hints=(
+            "Which axes does one vector for all texts and places no longer have?",
+            "*It is right the first time and wrong the second*: you write into what was given. *All numbers of the "
+            "head "
+            "are equal*: the mean goes over its dims, too.",
+            "Copy first. Then put into the second axis, at that number, the mean over the first and the third axis.",
+        ),
+        answers={"mean_ablated": component.parts["mean_ablated"]},
+        why="That is what `trace.replace(part, \"mean\")` puts into a running model.",
+    ),
+    Exercise(
+        name="mended_same",
+        kind="find the bug",
+        title="The word that is always the same",
+        text="A score for heads that look at an earlier place of the same token. It finds such heads everywhere, "
+        "even in "
+        "a model without any: whoever looks at itself passes. Mend it, so that only earlier places count, and only "
+        "queries that have one. And write the **probe**: a function that is given such a score and says whether it "
+        "counts what a token gives to itself.",
+        task="Say whether score(probs, ids) counts what a token gives to itself.",
+        difficulty=3,
+        importance=4,
+        minutes=12,
+        hints=(
+            "Every token is the same as itself. Which places of a square of queries and keys say so?",
+            "*My mended score is far too small*: each query had a marked key before, and now most have none. *My "
+            "probe "
+            "misses one*: a score may look for what followed; then a token that follows itself leads to its own "
+            "place.",
+            "For the probe, make attention that lies on the diagonal only, and ids in which a token stands twice "
+            "side by "
+            "side. A score that leaves the own place out is then 0.",
+        ),
+        starter='''def mended_same(probs, ids):
+    """How much each head looks at the same token, earlier: (head). With a mistake: mend it."""
+    marked = (ids[:, :, None] == ids[:, None, :]).tril()
+    return (probs * marked[:, None]).sum(dim=(0, 2, 3)) / marked.any(dim=-1).sum()
+
+
+def counts_itself(score) -> bool:
+    """Whether score(probs, ids) counts what a token gives to itself."""
+    raise NotImplementedError("Say whether score(probs, ids) counts what a token gives to itself.")''',
+        answers={"mended_same": judge_same, "counts_itself": judge_probe},
+        solution="""def mended_same(probs, ids):
+    marked = (ids[:, :, None] == ids[:, None, :]).tril(-1)
+    return (probs * marked[:, None]).sum(dim=(0, 2, 3)) / marked.any(dim=-1).sum()
+
+
+def counts_itself(score) -> bool:
+    probs = torch.eye(6)[None, None]
+    return bool(score(probs, torch.tensor([[1, 1, 2, 2, 1, 1]])).abs().max() > 0)""",
+        why="The page's table says that no head looks at the same word: 0.04 at most. With the diagonal every head "
+        "that "
+        "looks at itself would have had that name.",
+    ),
+    Exercise(
+        **own(induction_score, "Say how much each head looks at what followed the same token before."),
+        text="Write `induction_score(probs, ids)`: for each head the mean share of attention on the keys that "
+        "*followed* "
+        "an earlier place of the query's token: after 3 1 4 3, the second 3 should look at 1. Only queries that have "
+        "such "
+        "a key count, those of all texts alike; a query's own place never does.",
+        difficulty=4,
+        importance=5,
+        minutes=15,
+        hints=(
+            "First mark where the same token stood earlier, a square of True and False. What moves each mark to the "
+            "key "
+            "that followed?",
+            "*A perfect head gets 0*: your marks stand on the token itself, or one key to the left. *Too small*: do "
+            "all "
+            "queries count, or those with a mark? *Wrong only for 2 2*: is the query's own place among the marks?",
+            "Compare ids with ids, keep what lies below the diagonal, shift along the keys by one, drop the "
+            "diagonal. Sum "
+            "the marked shares over texts, queries and keys; divide by how many queries have a mark.",
+        ),
+        answers={"induction_score": component.parts["induction_score"]},
+        why="In the shipped model that score names two of twenty heads, and the page's last figure finds the same "
+        "two.",
+    ),
+    Exercise(
+        name="takes_the_lead",
+        kind="transfer",
+        title="Who takes the lead, and when",
+        text="`guesses` (row batch seq) holds the leading token of every depth, as the page's lens gives it, the "
+        "embedding "
+        "first; `right` (batch seq) the token that comes next. Write `takes_the_lead(guesses, right)`: for each "
+        "place the "
+        "number of the row from which on the right token leads **up to the end**; where it does not lead in the end, "
+        "the "
+        "number of rows. In the figure that is where a box begins.",
+        task="Say from which row on the right token leads up to the end.",
+        difficulty=3,
+        importance=3,
+        minutes=15,
+        hints=(
+            "A token may lead early, lose, and lead again. From which side do you count?",
+            "*I get a row that is too early*: leading once is not enough. *I get how many*: the rows at the end in "
+            "which it "
+            "leads, and the row in which they begin, add up to all rows.",
+            "Compare, turn the rows round, and let a running product keep 1 only as long as all so far were right. "
+            "Its sum "
+            "says how many rows at the end are right.",
+        ),
+        starter='''def takes_the_lead(guesses, right):
+    """The row from which the right token leads up to the end: (row batch seq), (batch seq) → (batch seq)."""
+    raise NotImplementedError("Say from which row on the right token leads up to the end.")''',
+        answers={"takes_the_lead": judge_lead},
+        why="Averaged over much text it says how deep a model has to think: try it on one of your own.",
+        worked="""def takes_the_lead(guesses, right):
+    # The answer is one behind the last row that is wrong. So number the rows, from 1 on, keep the numbers of the wrong
+    # ones, and take the largest; where no row is wrong, nothing but zeros is left. No order, no loop, no product.
+    numbers = torch.arange(1, len(guesses) + 1).view(-1, 1, 1)
+    return (numbers * (guesses != right)).amax(dim=0)""",
+    ),
+)
