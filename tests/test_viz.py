@@ -212,6 +212,11 @@ def calm(length, size, repeats=True):
     return torch.where(said, drawn / 9, drawn), said
 
 
+NAMED = [[("all alike", 0.99)] * 4, [("mixed", 0.0)] * 2 + [("previous", 0.4), ("line end", 0.3)],
+         [("previous", 0.7)] + [("mixed", 0.0)] * 3, [("mixed", 0.0)] * 4, [("induction", 0.2)] * 4]  # fmt: skip
+EARLY = [" the file is open".split(), "of is is .".split(), "file is not .".split()]
+
+
 FIGURES = {
     "checkpoint_file": lambda: viz.checkpoint_file(held(**FILE), 5000),
     "checkpoint_file, one tensor": lambda: viz.checkpoint_file(held(model__norm__weight=(7,)), 90),
@@ -243,6 +248,17 @@ FIGURES = {
     "beyond_training, one": lambda: viz.beyond_training(inv_freq(), {"linear": inv_freq() / 4}, 2048, 4, pairs=3),
     "frequencies": lambda: viz.frequencies(*rotation(128)),
     "frequencies, few": lambda: viz.frequencies(*rotation(23, dim=10), position=5),
+    "inside_heads": lambda: viz.inside_heads(attention(5, 4, 20, 20), NAMED),
+    "score_and_cost": lambda: viz.score_and_cost(NAMED, torch.linspace(0.49, -0.03, 20).view(5, 4) ** 2),
+    "inside_lens": lambda: viz.inside_lens(EARLY[0], EARLY, attention(3, 4, 4)[:, -1],
+                                           [[0.98, 0], [0.4, 0.1], [0, 0.3]]),
+    "dials_by_use": lambda: viz.dials_by_use(10000 ** -(torch.arange(16) / 16), {"all heads": torch.arange(1, 17) / 136,
+        "2.2": torch.arange(16, 0, -1) / 136}, {"not turned": torch.arange(16, 0, -1) / 100, "taken": torch.ones(16)}),
+    "inside_induction": lambda: viz.inside_induction(range(101), torch.full((101,), 4.2), 4 / (1 + torch.arange(101.0)),
+        {step: (attention(1, 16, 16)[0], step / 100) for step in (0, 40, 70, 100)}, torch.arange(8.0).view(2, 4) / 9,
+        0.1, (["0.1", "0.2"], 4.7), 4.16, "1.2"),
+    "patched": lambda: viz.patched(["The", " open", " list", " is"], torch.eye(4).flip(0) * 0.7, torch.eye(3, 4) * 0.4,
+        (2, " file"), " file"),
     "attention_map": lambda: viz.attention_map(attention(5, 5), WORDS[:5]),
     "attention_map, 13": lambda: viz.attention_map(attention(13, 13), [f" {word}" for word in WORDS]),
     "attention_map, 52": lambda: viz.attention_map(attention(52, 52), WORDS * 4),

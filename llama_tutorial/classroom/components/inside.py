@@ -32,11 +32,12 @@ def mean_ablated(heads, which):
 def induction_score(probs, ids):
     """How much each head looks at what followed this token before: (batch, head, query, key), (batch, seq) → "
     "(head)."""
-    same = (ids[:, :, None] == ids[:, None, :]).tril(-1)
-    marked = F.pad(same[:, :, :-1], (1, 0)).tril(-1)
+    query, key = ids[:, :, None], ids[:, None, :]
+    stood = (query == key).tril(-1)
+    marked = F.pad(stood[:, :, :-1], (1, 0)).tril(-1)
     there = (probs * marked[:, None]).sum(dim=-1)
-    asked = marked.any(dim=-1)
-    return there.sum(dim=(0, 2)) / asked.sum()
+    copying = marked.any(dim=-1)
+    return there.sum(dim=(0, 2)) / copying.sum()
 
 
 # ------------------------------------------------------------------------------------------------- what must hold
@@ -216,13 +217,13 @@ bug("a_token", "mean_ablated",
 bug("all_heads", "mean_ablated", {"changed[:, which]": "changed[:]"},
     says="All heads are replaced. Only the one that `which` names should be.")
 
-bug("the_token_again", "induction_score", {"F.pad(same[:, :, :-1], (1, 0)).tril(-1)": "same"},
+bug("the_token_again", "induction_score", {"F.pad(stood[:, :, :-1], (1, 0)).tril(-1)": "stood"},
     says="That looks at the same token again. What *followed* it is asked for: one key to the right.")
-bug("what_stood_before", "induction_score", {"F.pad(same[:, :, :-1], (1, 0))": "F.pad(same[:, :, 1:], (0, 1))"},
+bug("what_stood_before", "induction_score", {"F.pad(stood[:, :, :-1], (1, 0))": "F.pad(stood[:, :, 1:], (0, 1))"},
     says="That looks at what stood before the earlier place. What followed it is asked for.")
 bug("itself", "induction_score", {"(1, 0)).tril(-1)": "(1, 0))"},
     says="Where a token follows itself, as in 2 2, the key after the first is the query's own place. Leave it out.")
-bug("all_queries", "induction_score", {"/ asked.sum()": "/ asked.numel()"},
+bug("all_queries", "induction_score", {"/ copying.sum()": "/ copying.numel()"},
     says="Most queries have no earlier place to copy from. Divide by those that have one.")
 bug("mean_over_keys", "induction_score", {".sum(dim=-1)": ".mean(dim=-1)"},
     says="Shares of attention are added up over the marked keys, not averaged over all keys.")

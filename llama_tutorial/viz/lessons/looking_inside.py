@@ -271,8 +271,8 @@ def inside_induction(steps, first, second, film, off, intact, together, blind, h
     _without(c, off, intact, together, blind)
     told, worst = ", ".join(f"step {step} {film[step][1]:.2f}" for step in shots), _worst(off)
     return c.done(f"Head {head} learns induction: its score at {told}; the loss told again falls from "
-                  f"{second[0]:.2f} to {second[-1]:.2f}. Intact it is {intact:.2f}, without {worst} {off.max():.2f}, "
-                  f"without {' and '.join(together[0])} {together[1]:.2f}.")
+                  f"{second[0]:.2f} to {second[-1]:.2f}. Intact it is {intact:.2f}, one head off {worst} costs most, "
+                  f"{off.max():.2f}; without {' and '.join(together[0])} it is {together[1]:.2f}.")
 
 
 def _worst(off):
