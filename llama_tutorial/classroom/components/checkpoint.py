@@ -202,8 +202,8 @@ finds("one_off", "one module is off at every token", moved(SOUND, "q", ALL, 0.5)
 FOUR = SOUND
 for part, by in {"q": 0.01, "attention": 0.5, "mlp": 0.9, "scores": 0.1}.items():
     FOUR = moved(FOUR, part, ALL, by)
-finds("four_off", "four are off, later ones by more: the first is named", FOUR, SOUND)
-finds("their_order", "ours come in another order: theirs counts", dict(sorted(FOUR.items())), SOUND)
+finds("four_off", "four are off, later ones by more: the first is named", FOUR, SOUND, degenerate=True)
+finds("their_order", "ours come in another order: theirs counts", dict(sorted(FOUR.items())), SOUND, degenerate=True)
 finds("small_numbers", "numbers of a thousandth, off by a hundredth of that", moved(SOUND, "norm", ALL, 0.01), SOUND)
 finds("rounding", "rounding alone, in small numbers and in large: None", rounded(SOUND), SOUND)
 finds("one_token", "one token of five is off, and by little", moved(SOUND, "attention", 3, 3e-5), SOUND)
@@ -237,8 +237,12 @@ GAP, LENGTH = "the length of the difference, one number a token", "the length of
 
 
 def steps_first(ours, theirs):
-    """What is asked of the first module that is off, or of the first of all; others are on the way, and no step."""
+    """What is asked of the first module that is off, or of the first of all; others are on the way, and no step.
+
+    Where several are off, it is the order that is judged, and no step has to be there.
+    """
     asked = first_off(ours, theirs) or next(iter(theirs))
+    several = sum(first_off(ours, {name: x}) is not None for name, x in theirs.items()) > 1
 
     def of(name):
         off = ours[name] - theirs[name]
@@ -247,7 +251,8 @@ def steps_first(ours, theirs):
     others = [Step("another module's", value, (), waypoint=True)
               for name in theirs if name != asked for _, value in of(name)]  # fmt: skip
     after = {DIFFERENCE: (), GAP: (DIFFERENCE,), LENGTH: ()}
-    steps = [Step(name, value, after[name], waypoint=name == DIFFERENCE) for name, value in of(asked)]
+    steps = [Step(name, value, after[name], waypoint=several or name == DIFFERENCE)
+             for name, value in of(asked)]  # fmt: skip
     answer = Step("the name", torch.empty(0), (GAP, LENGTH), waypoint=True)  # no tensor: numbers end before it
     return [*others, *steps, answer]
 
@@ -444,7 +449,7 @@ of_first(
     {NOT_ALL: "not torch.allclose(ours[name], wanted)"},
     {NOT_ALL: "not ((ours[name] - wanted).abs() <= 1e-5 * wanted.abs()).all()"},
     {NOT_ALL: "((ours[name] - wanted).abs() > 1e-5 * wanted.abs()).any()"},
-    step=GAP,
+    step=(GAP, LENGTH),
     says="You compare each number with its own size. A number near 0 among large ones is rounded as they are: take "
     "the size of the token's whole vector.",
 )  # fmt: skip

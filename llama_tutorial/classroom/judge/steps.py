@@ -279,6 +279,8 @@ def passes_through(part: Part, kind, case: Case, value: Tensor | None) -> bool:
 
 def _against(yours: Tensor, step: Step, steps: list[Step]) -> tuple[str, tuple | None]:
     """How a learner's value relates to a step, and (expected, yours) where both have one shape."""
+    if yours.dtype == torch.bool and step.value.dtype != torch.bool:
+        return "", None  # what a comparison gives says nothing of numbers
     if step.ordered and yours.numel() == step.value.numel():
         if yours.dtype != step.value.dtype:
             return f"It is {str(yours.dtype)[6:]} there, where {str(step.value.dtype)[6:]} belongs.", None
@@ -547,5 +549,7 @@ def _heals(part, kind, case, last: Step, step: Step, at: Made) -> bool:
 def _theirs(made: list[Made], suspect: int, step: Step) -> Tensor:
     """The learner's value to hold against the missing step: of its size, and from the line where it goes wrong."""
     same = [each for each in made[suspect:] if each.value.numel() == step.value.numel()]
+    if step.value.dtype != torch.bool:
+        same = [each for each in same if each.value.dtype != torch.bool] or same
     here = [each.value for each in same if each.line == made[suspect].line]
     return here[-1] if here else same[0].value if same else made[suspect].value
