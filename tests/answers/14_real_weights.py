@@ -152,7 +152,7 @@ WRONG = [
     ("reads_alike", lambda one, other: torch.equal(*(f(torch.arange(9)[None]) for f in (one, other))), "rounds"),
     ("reads_alike", lambda one, other: one(IDS).allclose(other(IDS), atol=1e-3), "the 17th token"),
     ("reads_alike", lambda one, other: one(ALL).allclose(other(ALL), atol=1e-3), "near 0.001"),
-    ("first_off", lambda ours, theirs: None, "You give None; the first that is off is 'q'"),
+    ("first_off", lambda ours, theirs: None, "It gives None, whatever is off"),
     ("first_off", as_long, "You compare two lengths"),
     ("first_off", squares, "more than 1e-5 of the length"),
     ("first_off", too_early, "as soon as one module agrees"),

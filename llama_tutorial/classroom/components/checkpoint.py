@@ -485,6 +485,10 @@ of_first(
     says="Your limit is more than 1e-5 of the length. Where squares are compared, it is the root of 1e-5, 0.3 %.",
 )  # fmt: skip
 of_first(
+    "names_nothing", "No mistake is ever found.", {"return name": "pass"},
+    says="It gives None, whatever is off. Is the name returned from within the loop?",
+)  # fmt: skip
+of_first(
     "stops_at_the_first", "Only a mistake in the first module is ever found.",
     {"\n    return None": "\n        return None"},
     says="You say None as soon as one module agrees. That is known only after the last: behind the loop.",
