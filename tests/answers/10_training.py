@@ -164,6 +164,8 @@ WRONG = [
     ("keeps_old_gradients", lambda train: False, "should say True of one that never clears"),
     ("keeps_old_gradients", looks_at_grad, "a `grad` that is there at the end proves nothing"),
     ("keeps_old_gradients", lambda train: moved(train, 2) / moved(train, 1) > 2.5, "they do not move at all"),
+    ("keeps_old_gradients", lambda train: moved(train, 2) / moved(train, 1) > 1.5, "where between them"),
+    ("keeps_old_gradients", lambda train: torch.tensor(moved(train, 2)), "True or False, got"),
     ("keeps_old_gradients", lambda train: moved(train, 2) / max(moved(train, 1), 1e-9), "True or False, got"),
     ("keeps_old_gradients", lambda train: moved(train, 2) <= 2.5 * moved(train, 1), "the contrary"),
     ("keeps_old_gradients", lambda train: moved(train, 2) > 1.5 * moved(train, 1), "where between them"),

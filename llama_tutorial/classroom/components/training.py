@@ -255,7 +255,8 @@ bug("higher_one", "The steps are largest where they should be small.",
     says="You take the higher of the two lines, rise and fall. The lower one counts.")
 bug("cosine", QUIET,
     {LEAST: "return rise if rise < 1 else 0.5 + 0.5 * math.cos(math.pi * (1 - max(0.0, min(fall, 1.0))))"},
-    {LEAST: "return rise if rise <= 1 else 0.5 + 0.5 * math.cos(math.pi * (1 - fall))"},
+    {LEAST: "return rise if rise <= 1 else 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, recipe.steps - "
+            "warmup))"},
     says="You fall along half a cosine, as many runs do; here the fall is a straight line.")
 bug("rate_itself", "The rate is multiplied twice, and nothing is learnt.",
     {LEAST: "return recipe.lr * max(0.0, min(rise, fall, 1.0))"},
@@ -267,6 +268,7 @@ bug("steps_whole", "Nothing is learnt until the rise is over.", {RISE: "rise = (
 bug("rise_backwards", LOUD, {RISE: "rise = 1 - step / warmup"},
     says="The first step is the largest, and it sinks from there: the rise is upside down.")
 bug("not_rounded", QUIET, {SHARE: "max(1, recipe.warmup * recipe.steps)"},
+    {SHARE: "recipe.warmup * recipe.steps", RISE: "rise = (step + 1) / max(1, warmup)"},
     says="The warm-up takes whole steps: 26.4 of them are rounded to 26.")
 
 LOGITS, SUMMED = "rearrange(logits.float(), \"batch seq vocab -> (batch seq) vocab\")", 'reduction="sum"'
@@ -467,9 +469,12 @@ LOOPS = (
 )
 
 
+BOOLEANS = ("bool", "bool_")  # Python's and those of numpy
+
+
 def judge_keeps(answer) -> str:
     """The sentence on a probe for loops that go on along old gradients."""
-    found, given = [], []
+    found, given, divided = [], [], False
     for _, _, clear in LOOPS:
         given.append([])
 
@@ -480,14 +485,14 @@ def judge_keeps(answer) -> str:
         try:
             told = answer(train)
         except ZeroDivisionError:
-            return (
-                "you divide by how far the weights move, and in one loop, which clears between `backward` and `step`, "
-                "they do not move at all: write it as a product, two > 2.5 · one"
-            )
-        if not isinstance(told, bool | torch.Tensor) and type(told).__name__ != "bool":
+            told, divided = False, True
+        if not (told.dtype == torch.bool if isinstance(told, torch.Tensor) else type(told).__name__ in BOOLEANS):
             return f"it should say True or False, got {told!r:.40}"
         found.append(bool(told))
-    return suspected(found, given)
+    return suspected(found, given) or said(
+        not divided, "you divide by how far the weights move, and in one loop, which clears between `backward` and "
+        "`step`, they do not move at all: multiply instead"
+    )  # fmt: skip
 
 
 def suspected(found: list[bool], given: list[list]) -> str:
