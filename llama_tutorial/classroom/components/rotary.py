@@ -295,7 +295,7 @@ def llama3(frequencies):
     return _against(frequencies, 64, 10000.0, LLAMA3)
 
 
-@FREQUENCIES("lesson 14: yarn scaling slows the hands in its own way, and gives the attention factor", later=True)
+@FREQUENCIES("yarn scaling slows the hands in its own way, and gives the attention factor", later=True)
 def yarn(frequencies):
     inv_freq, factor = _with_yarn(frequencies, 64, 10000.0, YARN)
     return _against(lambda *_: (inv_freq, factor), 64, 10000.0), torch.tensor([float(factor)])
@@ -488,7 +488,7 @@ def gradients_of_module(rotary):
     return reached((rotary(x) * normal(34, 2, 5, 14)).sum(), x=x)
 
 
-@MODULE("lesson 14: with yarn, cos and sin are multiplied by the attention factor", needs="scaling", later=True)
+@MODULE("with yarn, cos and sin are multiplied by the attention factor", needs="scaling", later=True)
 def yarn_scaling(rotary):
     return _with_yarn(rotary, normal(36, 2, 53, 64), scaling=YARN)
 
