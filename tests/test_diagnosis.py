@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import measure_diagnosis as measure
 import pytest
@@ -95,8 +96,6 @@ class Broken(nn.Module):
     ],
 )
 def test_a_fault_is_told_with_its_place(change, probe, words):
-    import re
-
     found = diagnose(Broken(change))
     assert probe in found.failed and re.search(words, found[probe].says), found
 
@@ -168,20 +167,30 @@ def told() -> dict[str, str]:
 
 
 def test_some_mistakes_are_seen_as_the_page_says():
-    known, versions = told(), {}
+    known, versions = told(), {}  # what is new in the catalogue waits for the thorough test
     for mistake, part, kind in measure.wrong_versions():
         versions.setdefault(mistake, []).append((mistake, part, kind))
-    chosen = random.Random(0).sample(sorted(versions), 12) + ["attention.mask_one_late", "decoder_layer.one_norm_twice"]
+    chosen = random.Random(0).sample(sorted(versions.keys() & known.keys()), 12) + ["attention.mask_one_late", "decoder_layer.one_norm_twice"]
     for mistake in chosen:
         found = measure.measured(versions[mistake])[mistake]
         line = measure.row(mistake, *found)
-        assert known.get(mistake, line) == line
-        assert mistake in known or not (found[0] or found[2])
+        assert known[mistake] == line
 
 
 @pytest.mark.thorough
 def test_the_page_is_what_is_measured():
-    assert measure.PAGE.read_text(encoding="utf-8") == measure.page(measure.measured())
+    now = measure.page(measure.measured())
+    assert measure.PAGE.read_text(encoding="utf-8") == now, "run python tests/measure_diagnosis.py --write"
+
+
+def test_what_the_lesson_says_of_the_catalogue_is_on_the_page(root=measure.PAGE.parents[1]):
+    page = measure.PAGE.read_text(encoding="utf-8")
+    known, seen, beside = (int(re.search(rf"(\d+) {words}", page)[1])
+                           for words in ("can stand in a model", "are seen by", "are seen only"))  # fmt: skip
+    lesson = (root / "notebooks" / "13_loss_lies.ipynb").read_text(encoding="utf-8")
+    assert "Of more than 250 such mistakes, half are seen by a probe, and a quarter only beside a reference" in lesson
+    assert known > 250 and 0.45 < seen / known < 0.55 and 0.2 < beside / known < 0.3
+    assert f"{len(measure.FAMILIES.split())} published families" in lesson
 
 
 def family(name):
