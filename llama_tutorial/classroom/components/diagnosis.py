@@ -108,9 +108,9 @@ def steps(score, ids, place):
     edited[:, place] = (ids[:, place] + 1) % score(ids).shape[-1]
     gap = (score(edited) - score(ids)).abs()
     return [
-        Step(OTHER, edited, (), waypoint=True, axes="batch seq"),
-        Step(APART, gap, waypoint=True, axes="batch seq vocab"),
-        Step(LARGEST, gap.amax(dim=(0, 2)), waypoint=True, axes="seq"),
+        Step(OTHER, edited, (), axes="batch seq"),
+        Step(APART, gap, axes="batch seq vocab"),
+        Step(LARGEST, gap.amax(dim=(0, 2)), axes="seq"),
         Step(UNITS, gap.amax(dim=(0, 2)) / score(ids).std(), axes="seq"),
     ]
 
