@@ -4,6 +4,8 @@ A subject is called as cached(pieces, max_length): pieces of keys, (batch kv new
 each update gave, keys and values in turn, and the cache's length at the end.
 """
 
+from contextlib import contextmanager
+
 import torch
 
 from ...kv_cache import KVCache
@@ -80,9 +82,21 @@ def two(cached):
     return cached(pieces(33, 4, 2))[-3:-1]
 
 
+@contextmanager
+def nan_in_empty():
+    """What nobody has written is NaN, so that a cache that gives it gives the same each time."""
+    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+
+
 def adapt(kind):
     """A class of caches as the subject of the cases."""
 
+    @nan_in_empty()
     def cached(given, max_length=None):
         cache, found = kind(max_length), []
         for k in given:
@@ -118,10 +132,26 @@ bug("only_the_new", LOST, {f"return {KEYS}, {VALUES}": "return k, v"},
     says="You return the new keys and values alone, so a token sees only itself. All tokens so far belong.")
 bug("length_stays", LOST, {COUNT: "start = self.length"},
     {COUNT: "start, self.length = self.length, max(self.length, k.shape[2])"},
+    {COUNT: "start = self.length", f"return {KEYS}, {VALUES}":
+     "return self.k[:, :, : start + k.shape[2]], self.v[:, :, : start + k.shape[2]]"},
     says="The length is not raised by the new tokens: the next ones are written over them.")
 bug("one_each_time", "Right for one token at a time, wrong for a prompt.",
     {"self.length + k.shape[2]": "self.length + 1"},
     says="The length rises by 1, however many tokens are new. There are k.shape[2] of them.")
+bug("room_given_back", "An error about sizes, or attention to places that nobody wrote.",
+    {f"return {KEYS}, {VALUES}": "return self.k, self.v"},
+    says="The room that waits comes back too. Cut keys and values at the length, along the axis of tokens.")
+bug("behind_a_gap", "The text is nonsense, and another each time.", {COUNT: "self.length += k.shape[2]\n"
+    "        start = self.length"},
+    says="The new tokens stand behind a gap: the length is raised before they are written. Remember where they start.")
+bug("heads_counted", "Right or wrong by the size of the model.",
+    {"self.length + k.shape[2]": "self.length + k.shape[1]"}, {"self.length + k.shape[2]": "self.length + k.shape[0]"},
+    {"self.length + k.shape[2]": "self.length + k.shape[3]"}, {"self.length + k.shape[2]": "self.length + len(k)"},
+    says="The length rises by the size of another axis. In (batch, kv, new, dim) the new tokens are axis 2.")
+bug("not_kept", "The text has forgotten how it began.",
+    {"self.k, self.v = written": "keys, values = written", f"return {KEYS}, {VALUES}":
+     "return keys[:, :, : self.length], values[:, :, : self.length]"},
+    says="What `written` gives is not kept, so the next update finds no store: self.k and self.v must hold it.")
 bug("keys_for_values", "The text is nonsense from the second token on.",
     {V: "written(self.v, start, k, self.max_length)"}, {V: K},
     says="The values are keys. Each has its own store, and v is written into its own.")
@@ -148,12 +178,20 @@ WITHOUT = {
     50: "that is the text at its end; it was read again at every step",
     49: "that is with a cache",
     1275: "that begins with one token; the prompt has 20",
+    1225: "that begins with no token; the prompt has 20",
+    1500: "that reads the whole text at each of 30 steps; at the first it has 20 tokens",
+    465: "that leaves out the prompt, which is read again at every step too",
+    435: "that leaves out the prompt, which is read again at every step too",
+    30: "that is one a step; without a cache each step reads all",
+    20: "that is the first step; each of the others reads one token more",
 }
 WITH = {
     50: "the last token is written and never read",
     30: "the prompt must be read as well, once",
     31: "the prompt has 20 tokens, and each of them is a position",
     29: "the prompt must be read as well, once",
+    20: "that is the prompt; the new tokens are read as well, all but the last",
+    21: "that is the prompt and one; the new tokens are read as well, all but the last",
     1035: "that is without a cache",
 }
 BYTES = {
@@ -162,6 +200,10 @@ BYTES = {
     512: "that is one layer; each of the five has its own cache",
     640: "that is how many numbers; each takes four bytes",
     320: "that is how many numbers in keys alone",
+    256: "that is one head of one layer",
+    7680: "that counts heads that ask and heads that hold keys; those that ask keep nothing",
+    20480: "that is bits; a byte has eight",
+    2.56: "that is thousands of bytes",
 }
 
 
@@ -196,8 +238,7 @@ def judge_next(answer) -> str:
     """The sentence on a function that goes on with many texts at once."""
     model, several = in_company()
     for told, prompts in several:
-        with torch.inference_mode():
-            found = answer(model, [list(prompt) for prompt in prompts])
+        found = gone_on(answer, model, prompts)
         found = found.tolist() if isinstance(found, torch.Tensor) else found
         found = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in found or []]
         if len(found) != len(prompts):
@@ -207,8 +248,25 @@ def judge_next(answer) -> str:
         if wrong:
             longest = max(map(len, prompts))
             short = all(len(prompts[row]) < longest for row in wrong)
-            where = "the shorter ones, those that are padded" if short else f"rows {wrong}"
-            return f"of {told}, {where} go on otherwise than each does alone: {found} where {wanted} belong"
+            where = "the shorter ones, those that are padded," if short else f"rows {wrong}"
+            saw = f"of {told}, {where} go on otherwise than each does alone: {found} where {wanted} belong"
+            return f"{saw}. {why_otherwise(answer)}".rstrip(". ")
+    return ""
+
+
+def gone_on(choose, model, prompts):
+    """What a function chooses after these prompts, which it may change."""
+    with torch.inference_mode():
+        return choose(model, [list(prompt) for prompt in prompts])
+
+
+def why_otherwise(answer) -> str:
+    """The reason, where a known mistake gives the same tokens after all prompts."""
+    model, several = in_company()
+    for says, known in OTHERWISE:
+        if all(torch.equal(torch.as_tensor(gone_on(answer, model, prompts)).flatten(), gone_on(known, model, prompts))
+               for _, prompts in several):  # fmt: skip
+            return says
     return ""
 
 
@@ -234,6 +292,25 @@ def left_padded(model, prompts):
     return model(ids, attention_mask=real)[:, -1].argmax(dim=-1)
 
 
+def unlike_sides(zeros_right: bool):
+    """Ids padded on one side, with the mask of the other."""
+    def choose(model, prompts):
+        ids, real = padded(prompts, zeros_right)[0], padded(prompts, not zeros_right)[1]
+        return model(ids, attention_mask=real)[:, -1].argmax(dim=-1)
+
+    return choose
+
+
+def mask_of_ids(model, prompts):
+    ids, _ = padded(prompts, right=False)
+    return model(ids, attention_mask=(ids != 0).long())[:, -1].argmax(dim=-1)
+
+
+def first_column(model, prompts):
+    ids, real = padded(prompts, right=False)
+    return model(ids, attention_mask=real)[:, 0].argmax(dim=-1)
+
+
 def own_last(model, prompts):
     ids, _ = padded(prompts, right=True)
     ends = torch.tensor([len(prompt) - 1 for prompt in prompts])
@@ -245,6 +322,21 @@ def cut_to_shortest(model, prompts):
     return model(torch.tensor([prompt[:shortest] for prompt in prompts]))[:, -1].argmax(dim=-1)
 
 
+def ends_of_all(model, prompts):
+    shortest = min(map(len, prompts))
+    return model(torch.tensor([prompt[-shortest:] for prompt in prompts]))[:, -1].argmax(dim=-1)
+
+
+OTHERWISE = (
+    ("In a shorter row the last column still holds padding", right_padded),
+    ("The zeros stand on the left, and no mask hides them: they are read as words", nothing_masked),
+    ("The zeros stand on the left and the mask's on the right: it hides words and shows padding", unlike_sides(False)),
+    ("The mask's zeros stand on the left and those of the ids on the right", unlike_sides(True)),
+    ("The mask is made of the ids, and so it hides a 0 that belongs to a prompt", mask_of_ids),
+    ("You read the first column: the next token follows the last", first_column),
+    ("The longer prompts are cut to the shortest: nothing of a prompt may be lost", cut_to_shortest),
+    ("The longer prompts are cut to the shortest: nothing of a prompt may be lost", ends_of_all),
+)
 COMPANY = (
     (False, "one that pads on the left and masks", left_padded),
     (False, "one that pads on the right and reads each row's own last token", own_last),
@@ -258,10 +350,36 @@ COMPANY = (
 def judge_company(answer) -> str:
     """The sentence on a probe for functions in which a prompt's company has a say."""
     for wanted, name, function in COMPANY:
+        handed = []
         with torch.inference_mode():
-            if bool(answer(function)) != wanted:
-                return f"it should say {wanted} of {name}"
+            if bool(answer(noting(function, handed))) != wanted:
+                return f"it should say {wanted} of {name}. {what_it_tried(handed, wanted)}"
     return ""
+
+
+def noting(function, handed: list):
+    """The function, which notes the lengths of the prompts that it is given."""
+
+    def choose(model, prompts):
+        handed.append([len(prompt) for prompt in prompts])
+        return function(model, prompts)
+
+    return choose
+
+
+def what_it_tried(handed, wanted: bool) -> str:
+    """What a probe forgot, by the lengths of the prompts that it handed in."""
+    if not handed:
+        return "It never calls the function that it is given"
+    if not any(len(lengths) > 1 for lengths in handed):
+        return "It hands in one prompt at a time: company is several at once"
+    if all(len(set(lengths)) == 1 for lengths in handed):
+        return "The prompts that it hands in at once have one length, so nothing is padded"
+    if not any(len(lengths) == 1 for lengths in handed):
+        return "It hands in no prompt alone, so there is nothing to compare with"
+    if wanted:
+        return "Look at every row, of several prompts: one that goes on otherwise is enough"
+    return "True means that a prompt goes on otherwise than alone"
 
 
 component.exercises = (

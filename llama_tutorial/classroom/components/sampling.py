@@ -133,6 +133,7 @@ def whole_p(keep):
 
 
 SORTED, SHARES, HELD = "the logits, highest first", "their shares", "what the tokens before each one hold"
+CUT_OFF = "whether that is p or more"
 RETURNED = "−inf where that is p or more, and each logit in its own place"
 
 
@@ -145,6 +146,7 @@ def steps_of_p(logits, most):
         Step(SORTED, ordered, (), axes="batch vocab", waypoint=True, ordered=True),
         Step(SHARES, chance, (), axes="batch vocab"),
         Step(HELD, before, (SHARES,), axes="batch vocab", waypoint=True),
+        Step(CUT_OFF, (before >= most) & (most < 1), (HELD,), axes="batch vocab", waypoint=True),
         Step(RETURNED, keep_top_p(logits, most), (SORTED, HELD), axes="batch vocab", ordered=True),
     ]
 
@@ -185,6 +187,7 @@ drawn("flatter", "T = 2: the favourite less often", MIXED, 2.0)
 drawn("greedy", "T = 0: always the favourite", MIXED, 0.0)
 drawn("two_alone", "top_k = 2: two tokens, rescaled to 1", MIXED, 1.0, top_k=2)
 drawn("share_alone", "top_p = 0.6: two tokens, rescaled to 1", MIXED, 1.0, top_p=0.6)
+drawn("favourite_alone", "top_p = 0.4: the favourite alone", MIXED, 1.0, top_p=0.4)
 drawn("flat_and_cut", "T = 2 and top_p = 0.7: flattened first, then cut", MIXED, 2.0, top_p=0.7)
 drawn("k_then_p", "top_k = 2, and then top_p = 0.6 of what that left", MIXED, 1.0, 2, 0.6)
 drawn("rows_of_draw", "every row has its own shares", 2 * normal(5, 3, 4), 0.8)
@@ -248,6 +251,9 @@ of_k("k_for_all_rows", "In a batch, some rows lose tokens that they keep when al
      {"values[:, -1:]": "values.min()"}, {"values[:, -1:]": "values[:1, -1:]"},
      step=CUT,
      says="One limit serves all rows. Each row has its own k-th highest: keep the axis of the batch.")
+of_k("k_axis_lost", "An error about sizes; where the batch is as large as the vocabulary, a wrong cut.",
+     {"[:, -1:]": "[:, -1]"}, step=CUT,
+     says="The limits lost an axis: (batch) beside (batch, vocab) is read as one for each token. Keep (batch, 1).")
 of_k("k_filled_with_zero", TAIL, {"-torch.inf": "0"},
      says="What is cut is 0, and exp(0) = 1 is a weight. Only −inf gives the weight 0.")
 of_k("k_gives_shares", "The temperature acts twice.", {f"return {FILL}": f"return {FILL}.softmax(dim=-1)"},
@@ -276,8 +282,9 @@ of_p("order_not_undone", "None while the logits are sorted already. In a vocabul
      says="You cut in the sorted order and do not go back: what is cut belongs to other tokens. Use `order`.")
 of_p("order_undone_wrongly", "With more than two tokens, logits change places.",
      {"scatter(-1, order, ": "scatter(-1, order.argsort(dim=-1), "},
+     {BACK: "logits.masked_fill(beyond.gather(-1, order), -torch.inf)"},
      step=RETURNED,
-     says="You move the logits by the inverse of the order. `order` says where each sorted logit came from: scatter "
+     says="You undo the order by its inverse. `order` says where each sorted logit came from: scatter "
           "with it, or gather with its argsort.")
 of_p("lowest_first", "The model writes nonsense.", {"descending=True": "descending=False"},
      step=SHARES,
@@ -317,6 +324,12 @@ of_draw("cut_before_temperature", NARROW,
         says="You cut first and then apply T. p is a share of what T has made: divide before you cut.")
 of_draw("p_before_k", TAIL, {CUT_K + CUT_P: CUT_P + CUT_K},
         says="You cut p before k. p then is a share of all, not of what k left: k comes first.")
+of_draw("k_without_asking", "An error about None.", {CUT_K: "    scores = keep_top_k(scores, top_k)\n"},
+        says="top_k may be None, and then nothing is cut to k: ask first.")
+of_draw("p_without_asking", "An error about None.", {CUT_P: "    scores = keep_top_p(scores, top_p)\n"},
+        says="top_p may be None, and then nothing is cut to p: ask first.")
+of_draw("scores_drawn", "An error about inf, nan or a negative element.", {"scores.softmax(dim=-1)": "scores"},
+        says="You draw from scores, and some are negative. multinomial asks for shares: softmax first.")
 of_draw("k_forgotten", TAIL, {CUT_K: ""}, says="top_k changes nothing: cut to k where it is given.")
 of_draw("p_forgotten", TAIL, {CUT_P: ""}, says="top_p changes nothing: cut to p where it is given.")
 of_draw("always_greedy", "The same text whatever the seed.",
@@ -338,6 +351,13 @@ of_draw("column_left", "An error about shapes, or (batch, 1) where one number a 
 ORDER = ("order_not_undone", "order_undone_wrongly")
 STRAIGHT = ("crossing_dropped", "one_too_many", "p_reached_is_not_enough", "sums_in_half", "one_cuts")
 
+OF_ROWS = "Of each row by itself, and of the logits handed in: does the lowest that stays lie below the highest cut?"
+PROBED = {
+    "": OF_ROWS,
+    **dict.fromkeys(ORDER, f"With sorted logits nobody is caught. {OF_ROWS}"),
+    **dict.fromkeys(STRAIGHT, "How many stay is not the question, so do not compare with the lesson's"),
+}
+
 
 def min_p_loop(logits, min_p):
     """What min-p keeps, token by token."""
@@ -353,21 +373,29 @@ def judge_min_p(answer) -> str:
     """The sentence on a function that cuts by a share of the favourite's."""
     batch = torch.cat([2 * normal(6, 1, 30), 0.3 * normal(7, 1, 30), 5 * normal(8, 1, 30)])
     for logits, min_p in ((MIXED, 0.2), (MIXED, 0.5), (MIXED, 1.0), (batch[:1], 0.1), (batch, 0.1)):
-        found, wanted = call(answer, logits, min_p), min_p_loop(logits, min_p)
+        wanted = min_p_loop(logits, min_p)
+        try:
+            found = call(answer, logits, min_p)
+        except RuntimeError as error:
+            if len(logits) > 1 and "size of tensor" in str(error):
+                return "of one row it is right; for a batch keep the favourite's axis, (batch, 1): one limit a row"
+            raise
         if not isinstance(found, torch.Tensor) or found.shape != logits.shape:
             got = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             return f"keep_min_p should return logits of shape {tuple(logits.shape)}, got {got}"
         if torch.allclose(found, wanted):
             continue
         shares = logits.softmax(dim=-1)
+        if torch.equal(found.isfinite(), wanted.isfinite()):
+            return "the right tokens stay, but not as they were: logits come back"
+        if torch.equal(found.isfinite(), shares > min_p * shares.amax(dim=-1, keepdim=True)):
+            return "what holds exactly the limit goes as well; at least min_p times the favourite's share stays"
         if torch.equal(found.isfinite(), shares >= min_p):
             return "you cut below min_p itself. The limit moves: it is min_p times the favourite's share"
         if len(logits) > 1 and torch.equal(found.isfinite(), shares >= min_p * shares.max()):
             return "one favourite sets the limit for all rows. Each row has its own"
         if torch.equal(found.isfinite(), logits >= min_p * logits.amax(dim=-1, keepdim=True)):
             return "you compare logits. min_p is a share of a share: softmax first"
-        if torch.equal(found.isfinite(), wanted.isfinite()):
-            return "the right tokens stay, but not as they were: logits come back"
         if found.isfinite().all():
             return "what is cut must be −inf; yours are all numbers, and each of them can still be drawn"
         kept = found.isfinite().sum(dim=-1).tolist()
@@ -483,6 +511,8 @@ component.exercises = (
                     0.4: "that is the second token alone",
                     0.9: "shares of a pair are multiplied",
                     0.36: "that is the likeliest pair; greedy begins with A",
+                    0.15: "that is A and the second best after it; greedy takes the best, 0.4",
+                    20: "that is in percent; a share lies between 0 and 1",
                 },
             ),
             "best_share": typed_number(
@@ -493,6 +523,8 @@ component.exercises = (
                     0.9: "that is the second token alone; B holds 0.4",
                     1.3: "shares of a pair are multiplied, not added",
                     0.4: "that is B alone; a pair has two",
+                    0.45: "0.9 comes after B, and B holds 0.4",
+                    36: "that is in percent; a share lies between 0 and 1",
                 },
             ),
         },
@@ -517,7 +549,7 @@ component.exercises = (
             "True of one that drops the token that crosses p*: do not compare with the lesson's; ask only whether the "
             "lowest that stays lies above the highest that goes.",
             "`sort` gives values and places. What is cut in sorted order must be scattered back into the places. For "
-            "the probe: random logits, cut; of the original logits, the lowest kept and the highest cut.",
+            "the probe: random logits, with a seed, cut; of the original logits, the lowest kept and the highest cut.",
         ),
         starter='''def mended_top_p(logits, top_p):
     """Logits cut to the share top_p, with a mistake: mend it."""
@@ -532,7 +564,7 @@ def keeps_the_less_likely(keep) -> bool:
     raise NotImplementedError("Say whether keep(logits, top_p) cuts a token and keeps a less likely one.")''',
         answers={
             "mended_top_p": component.like("mended_top_p", "keep_top_p"),
-            "keeps_the_less_likely": component.probe("keep_top_p", ORDER, STRAIGHT),
+            "keeps_the_less_likely": component.probe("keep_top_p", ORDER, STRAIGHT, PROBED),
         },
         solution="""def mended_top_p(logits, top_p):
     ordered, order = logits.sort(dim=-1, descending=True)

@@ -150,6 +150,11 @@ def differs(found: Tensor, wanted: Tensor, axes: list[str], tolerance: float, si
     if wanted.dtype == torch.bool:
         return _where(found != wanted, axes) + _flags(found, wanted)
     found, wanted, slack = found.double(), wanted.double(), _slack(wanted, tolerance)
+    if wanted.isinf().any() and not found.isnan().any():
+        told = _infinite(found, wanted, axes)
+        if told:
+            return told
+        found, wanted = (each.masked_fill(each.isinf(), 0) for each in (found, wanted))
     if not found.isfinite().all():
         broken = ~found.isfinite()
         word = "NaN" if found.isnan().any() else "infinite"
@@ -168,6 +173,17 @@ def differs(found: Tensor, wanted: Tensor, axes: list[str], tolerance: float, si
     at = ", ".join(f"{axis} {i}" for axis, i in zip(axes, place))
     largest = f"Largest at {at}: {found[tuple(place)]:.4g}, expected {wanted[tuple(place)]:.4g}."
     return f"{_where(error > slack, axes)}{_growth(error, axes)} {largest if at else ''}".strip()
+
+
+def _infinite(found, wanted, axes):
+    """Which numbers are infinite and should not be, or the other way round."""
+    told = []
+    for wrong, are, belong in ((found.isinf() & ~wanted.isinf(), "infinite", "a finite one belongs"),
+                               (~found.isinf() & wanted.isinf(), "finite", "an infinite one belongs")):  # fmt: skip
+        if wrong.any():
+            told.append(f"{int(wrong.sum())} of {wrong.numel()} numbers are {are} where {belong}.")
+    wrong = found.isinf() != wanted.isinf()
+    return " ".join([*told, _where(wrong, axes)]) if told else ""
 
 
 def _dtype(x):

@@ -27,6 +27,7 @@ from .parts import Case, Part, Step
 JUDGE, LESSONS = str(Path(__file__).parents[1]), str(Path(__file__).parents[2])
 PRODUCTS = ("linear", "matmul", "einsum", "mm", "bmm", "__matmul__")
 TOLERANCE = 2e-4
+SORTS = ("sort", "topk")  # beside the values they give an order, which is right where the values are
 BLANK = ("empty", "empty_like", "new_empty", "zeros", "zeros_like", "new_zeros")  # they wait for what is moved
 CHECKS = ("doors/checks.py", "doors\\checks.py")  # what looks at the input makes no step
 BUILDING = ("__init__", "_apply", "__new__")  # what is made there is early: mostly weights, which are no step
@@ -393,6 +394,8 @@ class _Numbers:
         self.ordered = any(step.ordered for step in steps)
         self.made = [each.value for each in made]
         self.blank = {i for i, each in enumerate(made) if self.ordered and each.function in BLANK}
+        orders = (i for i, each in enumerate(made) if each.function in SORTS and not each.value.is_floating_point())
+        self.blank |= set(orders) if self.ordered else set()
         self.values = [_plain(value) for value in self.made]
         self.groups: dict[tuple[Line, str], list[int]] = {}  # what a line makes by one function, once or in turns
         for i, each in enumerate(made):

@@ -43,7 +43,7 @@ def surprise_along(texts):
     longest, top = max(len(some) for some, _ in rows.values()), min(10, max(some.max() for some, _ in rows.values()))
     c = canvas(132 + 104 * len(rows), f"{calm} surprises least, {means[calm]:.2f} nats a token; {wild} most, "
                f"{means[wild]:.2f}",
-               "One bar = one token: −ln of what the reader gave it. Shaded = said before, in the same words.")
+               "One bar = one token: −ln of the share that the model gave it. Shaded = said before, in the same words.")
     x = Scale((0, longest), (130, 848))
     for row, (name, (some, said)) in enumerate(rows.items()):
         foot, hue = 168 + 104 * row, HUES[(2, 0, 5, 6, 7, 4)[row]]
