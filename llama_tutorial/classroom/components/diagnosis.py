@@ -147,6 +147,8 @@ counts("nothing", "words that were never read: nothing", torch.full((2, 8), WORD
 counts("half", "half of a window was read: the pieces that lie within it", HALF, READ, 4)
 counts("whole_window", "one piece, as long as the window", torch.cat([cut_out(5, 20), HALF[:, :8]]), READ, 8)
 counts("shuffled", "the same words in another order are no piece that was read", cut_out(11).flip(1), READ, 5)
+counts("scattered", "words that were read far apart are no piece", torch.tensor([[0, 5, 2, 7], [3, 2, 1, 0]]),
+       torch.arange(8), 4)
 counts("again", "a piece that comes twice counts twice", torch.cat([cut_out(7, 7), HALF[:, :8]]), READ, 4)
 counts("odd_start", "what was read is cut at every place", cut_out(1, 2, 3, seq=5), READ, 4)
 
