@@ -132,7 +132,7 @@ def inside_lens(reads, guesses, chances, leads):
                          f"(row 2), got {chances.shape} and {leads.shape}")
     since = [_since([row[place] for row in guesses], reads[place + 1]) for place in range(count)]
     right, late = sum(start < rows for start in since), sum(rows - 2 <= start < rows for start in since)
-    c = canvas(152 + 48 * rows + 56, f"{right} of {count} guesses come right, {late} of them only in the last two "
+    c = canvas(152 + 48 * rows + 20, f"{right} of {count} guesses come right, {late} of them only in the last two "
                "layers", "A cell: the likeliest next token if the model stopped there, darker = surer; boxed from "
                "where the right one leads. Right: many texts.")  # fmt: skip
     left, wide, high, top = 134, min(680 / count, 96), 48, 124
@@ -283,9 +283,10 @@ def _worst(off):
 def _without(c, off, intact, together, blind):
     """The lower part of `inside_induction`: a bar for each head that is off, for several together, and for none."""
     names, loss = together
+    look = "looks" if len(names) == 1 else "look"
     what = "copying is lost" if loss > 0.75 * blind else "copying suffers most"
     y = Scale((0, max(off.max(), loss, blind) * 1.12), (720, 584))
-    c.run(26, 562, [(f"Without {' and '.join(names)}, which look one token back, {what}", INK, "bold"),
+    c.run(26, 562, [(f"Without {' and '.join(names)}, which {look} one token back, {what}", INK, "bold"),
                     ("    loss told again", GREY)], 12)  # fmt: skip
     c.line(66, float(y(blind)), 974, float(y(blind)), GREY, 1, (4, 3))
     c.say(66, float(y(blind)) - 6, f"blind guess {blind:.2f}", 9.5, GREY)
@@ -314,9 +315,12 @@ def patched(words, restored, heads, change, guess):
     restored, heads, (place, old) = numbers(restored), numbers(heads), change
     rows, wide = len(restored), min(64, 600 / len(words))
     best = np.unravel_index(heads.argmax(), heads.shape)
-    c = canvas(128 + 36 * rows + 26, f"The word stays where it was read until layer {rows - 3}; then layer {rows - 2} "
-               "carries it to the end", f"One place of the stream is taken from the text with “{old.strip()}”; number: "
-               f"how much of “{guess.strip()}” comes back.")  # fmt: skip
+    until = max((row for row in range(rows) if restored[row].argmax() == place), default=0)
+    stays = f"until layer {until - 1}" if until else "in the embedding alone"
+    end = words[restored[-1].argmax()].strip()
+    c = canvas(128 + 36 * rows + 26, f"Most of the difference stays at “{words[place].strip()}” {stays}; then it is at "
+               f"“{end}”", f"One place of the stream is taken from the text with “{old.strip()}”; number: how much of "
+               f"“{guess.strip()}” comes back.")  # fmt: skip
     left, top, high = 124, 128, 36
     for i, word in enumerate(words):
         x = left + (i + 0.5) * wide
