@@ -4,10 +4,12 @@ A subject that cuts is called as keep(logits, most): the number k or the share p
 draws(logits, temperature, top_k, top_p) and gives how often each token was drawn, row by row.
 """
 
+from functools import partial
+
 import torch
 
 from ...sampling import draw, keep_top_k, keep_top_p
-from ..course.exercise import Exercise, typed_number
+from ..course.exercise import Exercise, chosen, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import normal
@@ -359,21 +361,22 @@ PROBED = {
 }
 
 
-def min_p_loop(logits, min_p):
-    """What min-p keeps, token by token."""
+def min_p_loop(logits, min_p, least=1):
+    """What min-p keeps, token by token; the `least` likeliest stay in any case."""
     found = torch.full_like(logits, -INF)
     for row, shares in enumerate(logits.softmax(dim=-1).tolist()):
+        floor = sorted(shares)[-min(least, len(shares))]
         for token, share in enumerate(shares):
-            if share >= min_p * max(shares):
+            if share >= min_p * max(shares) or share >= floor:
                 found[row, token] = logits[row, token]
     return found
 
 
-def judge_min_p(answer) -> str:
-    """The sentence on a function that cuts by a share of the favourite's."""
+def judge_min_p(answer, least=1) -> str:
+    """The sentence on a function that cuts by a share of the favourite's, and keeps the `least` likeliest."""
     batch = torch.cat([2 * normal(6, 1, 30), 0.3 * normal(7, 1, 30), 5 * normal(8, 1, 30)])
-    for logits, min_p in ((MIXED, 0.2), (MIXED, 0.5), (MIXED, 1.0), (batch[:1], 0.1), (batch, 0.1)):
-        wanted = min_p_loop(logits, min_p)
+    for logits, min_p in ((MIXED, 0.2), (MIXED, 0.5), (MIXED, 1.0), (batch[:1], 0.1), (batch, 0.1), (batch, 0.9)):
+        wanted = min_p_loop(logits, min_p, least)
         try:
             found = call(answer, logits, min_p)
         except RuntimeError as error:
@@ -385,24 +388,99 @@ def judge_min_p(answer) -> str:
             return f"keep_min_p should return logits of shape {tuple(logits.shape)}, got {got}"
         if torch.allclose(found, wanted):
             continue
-        shares = logits.softmax(dim=-1)
-        if torch.equal(found.isfinite(), wanted.isfinite()):
-            return "the right tokens stay, but not as they were: logits come back"
-        if torch.equal(found.isfinite(), shares > min_p * shares.amax(dim=-1, keepdim=True)):
-            return "what holds exactly the limit goes as well; at least min_p times the favourite's share stays"
-        if torch.equal(found.isfinite(), shares >= min_p):
-            return "you cut below min_p itself. The limit moves: it is min_p times the favourite's share"
-        if len(logits) > 1 and torch.equal(found.isfinite(), shares >= min_p * shares.max()):
-            return "one favourite sets the limit for all rows. Each row has its own"
-        if torch.equal(found.isfinite(), logits >= min_p * logits.amax(dim=-1, keepdim=True)):
-            return "you compare logits. min_p is a share of a share: softmax first"
-        if found.isfinite().all():
+        stays, shares = found.isfinite(), logits.softmax(dim=-1)
+        most = shares.amax(dim=-1, keepdim=True)
+        floor = (logits >= logits.topk(min(least, logits.shape[1])).values[:, -1:]) & (least > 1)
+        slips = {
+            "the right tokens stay, but not as they were: logits come back": wanted.isfinite(),
+            "what holds exactly the limit goes as well; at least min_p times the favourite's share stays":
+                shares > min_p * most,
+            "you cut below min_p itself. The limit moves: it is min_p times the favourite's share": shares >= min_p,
+            "one favourite sets the limit for all rows. Each row has its own": shares >= min_p * shares.max(),
+            "you compare logits. min_p is a share of a share: softmax first":
+                logits >= min_p * logits.amax(dim=-1, keepdim=True),
+        }  # fmt: skip
+        for told, mask in slips.items():
+            if torch.equal(stays, mask | floor):
+                return told
+        if torch.equal(stays, shares >= min_p * most):
+            return f"the limit alone says who stays. The {least} likeliest stay in any case"
+        if stays.all():
             return "what is cut must be −inf; yours are all numbers, and each of them can still be drawn"
-        kept = found.isfinite().sum(dim=-1).tolist()
+        kept = stays.sum(dim=-1).tolist()
         return f"for min_p = {min_p} it keeps {kept} tokens of {len(logits)} rows, and should keep " + str(
             wanted.isfinite().sum(dim=-1).tolist()
         )
     return ""
+
+
+KEPT_AT = {
+    "kept_at_1": typed_number(
+        3,
+        0.001,
+        {
+            1: "0.2 is no limit by itself: 0.15 stays, it is more than 0.2 · 0.5",
+            2: "0.2 is no limit by itself: 0.15 stays, it is more than 0.2 · 0.5",
+            4: "0.05 is less than 0.2 · 0.5",
+        },
+    ),
+    "kept_at_2": typed_number(
+        4,
+        0.001,
+        {
+            3: "that is at T = 1; at T = 2 the last holds 0.22 / 0.71 of the favourite",
+            2: "the limit moves with the favourite: 0.2 · 0.38 at T = 2",
+        },
+    ),
+}
+FAVOURITE = (
+    "Top-k keeps a fixed number, top-p a fixed share. **Min-p** (Nguyen et al. 2024) asks each token: do you "
+    "hold at least `min_p` times what the favourite holds?"
+)
+MIN_P_STEPS = "shares → the row's highest, with its axis kept → limit → −inf where a share is lower, logits elsewhere."
+ROOTS = "For T = 2 take the roots: scaling them to 1 changes nothing about who is how many times the favourite."
+WORKED_MIN_P = """def keep_min_p(logits, min_p):
+    # No softmax is needed. A share over the favourite's is exp(logit − the favourite's logit), because both are
+    # divided by the same sum. So the question is whether a logit lies at most log(1 / min_p) below the favourite's.
+    distance = logits.amax(dim=-1, keepdim=True) - logits
+    return logits.masked_fill(distance > -torch.tensor(min_p).log(), -torch.inf)
+
+
+kept_at_1, kept_at_2 = 3, 4"""
+
+
+def seeded_min_p(seed: int) -> dict:
+    """How many tokens stay in any case: min_tokens_to_keep of the transformers library."""
+    least = chosen(seed, (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12))
+    task = f"Cut below min_p times the favourite's share, but none of the {least} likeliest."
+    cut = "return logits.masked_fill(distance > -torch.tensor(min_p).log(), -torch.inf)"
+    return {
+        "task": task,
+        "text": f"{FAVOURITE} Yours keeps the **{least} likeliest** of a row in any case (all, where there are fewer). "
+        "Write `keep_min_p(logits, min_p)` for a batch, as `keep_top_k` is called, and type how many of 0.5, 0.3, "
+        "0.15, 0.05 the limit alone, min_p = 0.2, keeps at T = 1 and at T = 2.",
+        "hints": (
+            f"The limit is a number for each row: at T = 1, in the example, 0.2 · 0.5. And how does `keep_top_k` know "
+            f"the {least} likeliest?",
+            "*It keeps too few*: min_p is multiplied by the favourite's share. *In a batch it goes wrong*: each row "
+            "has its own favourite. *An error about an index*: a vocabulary may be smaller than the number that stays. "
+            "*I get 3 at T = 2*: the favourite shrinks as well, and so does the limit.",
+            f"{MIN_P_STEPS} Who is among the {least} likeliest is not cut: two conditions, and both must hold. {ROOTS}",
+        ),
+        "starter": f'''def keep_min_p(logits, min_p):
+    """Set to −inf what holds less than min_p times its row's favourite's share; the {least} likeliest stay."""
+    raise NotImplementedError("{task}")
+
+
+kept_at_1 = ...  # how many tokens min_p = 0.2 alone keeps at T = 1
+kept_at_2 = ...  # and at T = 2''',
+        "answers": {"keep_min_p": partial(judge_min_p, least=least), **KEPT_AT},
+        "worked": WORKED_MIN_P.replace(
+            cut,
+            f"rank = logits.argsort(dim=-1, descending=True).argsort(dim=-1)  # below {least}: stays\n"
+            f"    return logits.masked_fill((distance > -torch.tensor(min_p).log()) & (rank >= {least}), -torch.inf)",
+        ),
+    }
 
 
 KEPT = {
@@ -586,8 +664,7 @@ def keeps_the_less_likely(keep) -> bool:
         name="keep_min_p",
         kind="transfer",
         title="A limit that moves with the favourite",
-        text="Top-k keeps a fixed number, top-p a fixed share. **Min-p** (Nguyen et al. 2024) asks each token: do you "
-        "hold at least `min_p` times what the favourite holds? Write `keep_min_p(logits, min_p)` for a batch, as "
+        text=f"{FAVOURITE} Write `keep_min_p(logits, min_p)` for a batch, as "
         "`keep_top_k` is called, and type how many of 0.5, 0.3, 0.15, 0.05 min_p = 0.2 keeps at T = 1 and at T = 2.",
         task="Keep what holds at least min_p times the favourite's share.",
         difficulty=2,
@@ -598,8 +675,7 @@ def keeps_the_less_likely(keep) -> bool:
             "*It keeps too few*: min_p is no limit by itself, it is multiplied by the favourite's share. *In a batch "
             "it goes wrong*: each row has its own favourite. *I get 3 at T = 2*: the favourite shrinks as well, and "
             "so does the limit.",
-            "shares → the row's highest, with its axis kept → limit → −inf where a share is lower, logits elsewhere. "
-            "For T = 2 take the roots: scaling them to 1 changes nothing about who is how many times the favourite.",
+            f"{MIN_P_STEPS} {ROOTS}",
         ),
         starter='''def keep_min_p(logits, min_p):
     """Set to −inf the logits of tokens that hold less than min_p times the share of their row's favourite."""
@@ -608,33 +684,8 @@ def keeps_the_less_likely(keep) -> bool:
 
 kept_at_1 = ...  # how many tokens min_p = 0.2 keeps at T = 1
 kept_at_2 = ...  # and at T = 2''',
-        answers={
-            "keep_min_p": judge_min_p,
-            "kept_at_1": typed_number(
-                3,
-                0.001,
-                {
-                    1: "0.2 is no limit by itself: 0.15 stays, it is more than 0.2 · 0.5",
-                    2: "0.2 is no limit by itself: 0.15 stays, it is more than 0.2 · 0.5",
-                    4: "0.05 is less than 0.2 · 0.5",
-                },
-            ),
-            "kept_at_2": typed_number(
-                4,
-                0.001,
-                {
-                    3: "that is at T = 1; at T = 2 the last holds 0.22 / 0.71 of the favourite",
-                    2: "the limit moves with the favourite: 0.2 · 0.38 at T = 2",
-                },
-            ),
-        },
-        worked="""def keep_min_p(logits, min_p):
-    # No softmax is needed. A share over the favourite's is exp(logit − the favourite's logit), because both are
-    # divided by the same sum. So the question is whether a logit lies at most log(1 / min_p) below the favourite's.
-    distance = logits.amax(dim=-1, keepdim=True) - logits
-    return logits.masked_fill(distance > -torch.tensor(min_p).log(), -torch.inf)
-
-
-kept_at_1, kept_at_2 = 3, 4""",
+        answers={"keep_min_p": judge_min_p, **KEPT_AT},
+        worked=WORKED_MIN_P,
+        seeded=seeded_min_p,
     ),
 )
