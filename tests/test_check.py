@@ -423,7 +423,8 @@ def test_a_mistake_is_named_though_some_inputs_are_refused():
 
     error = fails(narrow, "rotate")
     assert error.bug == "rotary.two_minuses"
-    assert "Besides, not so: rows of a batch may have angles of their own. It raised RuntimeError" in str(error)
+    assert "Besides: cos and sin do not line up with x: they lack its heads." in str(error)
+    assert "Give them an axis of 1 for each axis that x has between batch and seq" in str(error)
 
 
 def test_names_of_parameters_and_their_shapes_are_asked_for():

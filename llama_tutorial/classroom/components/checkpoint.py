@@ -864,7 +864,6 @@ def slips_of_part(weight, cut) -> dict:
     at_front = [torch.cat([to_halves(head[:turned], 1), head[turned:]]) for head in weight.chunk(heads)]
     at_end = [torch.cat([head[:-turned], to_halves(head[-turned:], 1)]) for head in weight.chunk(heads)]
     slips = {
-        "You move all rows of a head, those that are not turned as well.": to_halves(weight, heads),
         "That is the way back, from halves to neighbours.": torch.cat(back),
         "The rows that stay have come before those that are turned.": torch.cat(behind),
         "You move rows of the first head alone.": torch.cat(first),
@@ -874,6 +873,8 @@ def slips_of_part(weight, cut) -> dict:
         "You cut off turned rows before you cut into heads: the first rows of all are mostly the first head's.":
             torch.cat([to_halves(weight[:rows], heads), weight[rows:]]),
     }  # fmt: skip
+    if len(weight) // heads % 2 == 0:
+        slips["You move all rows of a head, those that are not turned as well."] = to_halves(weight, heads)
     return slips | ({"You begin at the first row of each head.": torch.cat(at_front)} if start else {})
 
 
