@@ -5,7 +5,7 @@ function of a fresh model, is answered instead of the call. The loss is called a
 """
 
 import math
-from functools import cache
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from ...causal_lm import LlamaForCausalLM, next_token_loss
 from ...config import LlamaConfig
 from ...kv_cache import KVCache
 from ...model import LlamaModel
-from ..course.exercise import Exercise, typed_number
+from ..course.exercise import Exercise, chosen, typed_number
 from ..judge.guard import call
 from ..judge.parts import Cases, Component, Step
 from ..judge.steps import BUILT
@@ -534,10 +534,11 @@ FLOORS = {
 }
 
 
-def judge_padded(answer) -> str:
-    """The sentence on a loss that leaves padding out."""
+def judge_padded(answer, cap: float | None = None) -> str:
+    """The sentence on a loss that leaves padding out, perhaps of scores that are capped."""
     for side in ("the right", "the left", "both sides"):
-        logits, words = 2 * normal(70, 3, 7, 11), ids(71, 3, 7, vocab=11)
+        raw, words = (2 if cap is None else 5) * normal(70, 3, 7, 11), ids(71, 3, 7, vocab=11)
+        logits = raw if cap is None else cap * (raw / cap).tanh()
         mask = torch.ones(3, 7, dtype=torch.long)
         mask[1, 4:], mask[2, 2:] = 0, 0
         if side == "the left":
@@ -554,7 +555,13 @@ def judge_padded(answer) -> str:
             alone.append(torch.stack(own).mean())
         every = -logits[:, :-1].log_softmax(-1).gather(-1, words[:, 1:, None])[..., 0]
         wanted, both = torch.stack(surprise).mean(), (mask[:, 1:] * mask[:, :-1]).bool()
-        slips = {
+        ways = (raw, logits / (cap or 1))
+        bare, tanh = (F.cross_entropy(scores[:, :-1][both], words[:, 1:][both]) for scores in ways)
+        slips = {} if cap is None else {
+            "the scores are asked as they came: cap them before softmax": bare,
+            f"all scores lie between −1 and 1: what tanh gives is multiplied by {cap}": tanh,
+        }  # fmt: skip
+        slips |= {
             "padding counts in it: each place whose next word is padding is asked for it": every.mean(),
             "you average the texts' means, so that a word of a short text counts more: the mean is over all words":
                 torch.stack(alone).mean(),
@@ -581,9 +588,9 @@ def judge_padded(answer) -> str:
                 logits[:, :-1].flatten(0, 1), (words[:, 1:] * both).flatten()),
         }  # fmt: skip
         try:
-            found = call(answer, logits, words, mask)
+            found = call(answer, raw, words, mask)
         except (RuntimeError, IndexError):
-            call(answer, logits, words, mask.bool())  # where this goes wrong as well, the error is told
+            call(answer, raw, words, mask.bool())  # where this goes wrong as well, the error is told
             return ("it works with a mask of True and False, and this one has 1 and 0: as an index they are rows, and "
                     "~1 is −2. Begin with attention_mask.bool()")
         if not isinstance(found, torch.Tensor) or found.numel() != 1:
@@ -592,7 +599,7 @@ def judge_padded(answer) -> str:
         if not torch.allclose(found, wanted, atol=1e-4):
             told = next((told for told, value in slips.items() if torch.allclose(found, value, atol=1e-4)), "")
             return told or f"with padding on {side} it is {found:.3f}, and the texts alone {wanted:.3f}"
-    if not torch.allclose(call(answer, logits, words, mask.bool()).float(), wanted, atol=1e-4):
+    if not torch.allclose(call(answer, raw, words, mask.bool()).float(), wanted, atol=1e-4):
         return "a mask of True and False gives another loss than one of 1 and 0"
     return ""
 
@@ -604,6 +611,40 @@ WORKED_PADDED = """def padded_loss(logits, input_ids, attention_mask):
     texts = [(scores, words) for scores, words in texts if len(words) > 1]
     costs = [(len(words) - 1) * next_token_loss(scores[None], words[None]) for scores, words in texts]
     return sum(costs) / sum(len(words) - 1 for _, words in texts)"""
+
+LENGTHS_TEXT = (
+    "Padding may stand on the right or on the left, and the law is this: "
+    "the loss of the batch is what its texts would give alone, each next word counted once."
+)
+LENGTHS_HINTS = (
+    "A question has two ends: the place that asks, and the word that is asked for. Which of them must be real?",
+    "*Right with padding on the right and wrong on the left*: there a text's first word has padding before "
+    "it, which cannot ask. *A short text counts too much*: do not average the texts' means.",
+    "Mark as not asked, with −100, every target that is padding or is asked for by padding; or take the real "
+    "places out with a mask of both ends, and average.",
+)
+
+
+def seeded_padded(seed: int) -> dict:
+    """The number by which scores are capped, as Gemma 2 does with 30."""
+    cap = chosen(seed, (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18))
+    task = f"Give the mean surprise of the real next words, of scores capped at {cap}."
+    first, second, third = LENGTHS_HINTS
+    return {
+        "task": task,
+        "text": f"`next_token_loss` asks padding, too. And Gemma 2 lets no score grow without end: it takes "
+        f"c · tanh(score / c) before softmax; yours has **c = {cap}**. Write `padded_loss(logits, input_ids, "
+        f"attention_mask)`: the mean surprise of the real next words alone, of capped scores. {LENGTHS_TEXT}",
+        "hints": (first, f"{second} *Everything is a little off*: cap first, then softmax.",
+                  f"Every score divided by {cap}, then tanh, then times {cap}. {third}"),
+        "starter": f'''def padded_loss(logits, input_ids, attention_mask):
+    """The mean surprise of real next words, scores capped at {cap}: (batch seq vocab), ids and mask, 0 at padding."""
+    raise NotImplementedError("{task}")''',
+        "answers": {"padded_loss": partial(judge_padded, cap=cap)},
+        "worked": WORKED_PADDED.replace("    texts = [(scores[real]", f"    logits = {cap} * (logits / {cap}).tanh()\n"
+                                        "    texts = [(scores[real]"),
+    }  # fmt: skip
+
 
 PLAIN = ("short_ids", "bfloat16", "float64")  # the cases that answers in the logits' own dtype leave out
 MIXING = "Say whether what a text costs depends on the texts beside it."
@@ -825,23 +866,18 @@ def places_compete(loss) -> bool:
         kind="transfer",
         title="Texts of different lengths",
         text="`next_token_loss` asks padding, too. Write `padded_loss(logits, input_ids, attention_mask)`: the mean "
-        "surprise of the real next words alone. Padding may stand on the right or on the left, and the law is this: "
-        "the loss of the batch is what its texts would give alone, each next word counted once.",
+        "surprise of the real next words alone. "
+        + LENGTHS_TEXT,
         task="Give the mean surprise of the real next words alone.",
         difficulty=3,
         importance=4,
         minutes=12,
-        hints=(
-            "A question has two ends: the place that asks, and the word that is asked for. Which of them must be real?",
-            "*Right with padding on the right and wrong on the left*: there a text's first word has padding before "
-            "it, which cannot ask. *A short text counts too much*: do not average the texts' means.",
-            "Mark as not asked, with −100, every target that is padding or is asked for by padding; or take the real "
-            "places out with a mask of both ends, and average.",
-        ),
+        hints=LENGTHS_HINTS,
         starter='''def padded_loss(logits, input_ids, attention_mask):
     """The mean surprise of real next words: logits (batch seq vocab), ids and mask (batch seq), mask 0 at padding."""
     raise NotImplementedError("Give the mean surprise of the real next words alone.")''',
         answers={"padded_loss": judge_padded},
         worked=WORKED_PADDED,
+        seeded=seeded_padded,
     ),
 )
