@@ -40,6 +40,39 @@ def counted(ids, read, length):
     return known.seen_before(ids, read, length) * len(ids) * (ids.shape[1] - length + 1)
 
 
+def across(ids, read, length):
+    pieces = {tuple(piece) for piece in read.unfold(0, length, 1).tolist()}
+    asked = ids.flatten().unfold(0, length, 1).tolist()
+    return sum(tuple(piece) in pieces for piece in asked) / len(asked)
+
+
+def of_the_read(ids, read, length):
+    return counted(ids, read, length) / len({tuple(piece) for piece in read.unfold(0, length, 1).tolist()})
+
+
+def of_tensors(ids, read, length):
+    pieces = {tuple(read[i : i + length]) for i in range(len(read) - length + 1)}
+    asked = [tuple(row[i : i + length]) for row in ids for i in range(len(row) - length + 1)]
+    return sum(piece in pieces for piece in asked) / len(asked)
+
+
+def one_short(ids, read, length):
+    pieces = {tuple(read[i : i + length].tolist()) for i in range(len(read) - length)}
+    asked = [tuple(row[i : i + length].tolist()) for row in ids for i in range(len(row) - length)]
+    return sum(piece in pieces for piece in asked) / len(asked)
+
+
+def any_piece(ids, read, length):
+    pieces = {tuple(piece) for piece in read.unfold(0, length, 1).tolist()}
+    return sum(any(tuple(piece) in pieces for piece in row) for row in ids.unfold(1, length, 1).tolist()) / len(ids)
+
+
+def a_row(score, ids, place):
+    edited = ids.clone()
+    edited[place] = (ids[place] + 1) % score(ids).shape[-1]
+    return (score(edited) - score(ids)).abs().amax(dim=(0, 2)) / score(ids).std()
+
+
 def never_moves(probe):
     """The score that it hands in is the same for every text."""
     return bool(probe(lambda ids: torch.arange(7.0).expand(*ids.shape, 7), torch.tensor([[1, 2, 3]])))
@@ -56,13 +89,21 @@ WRONG = [
     ("probes_that_fail", {"positions"}, "none of the six"),
     ("seen_before", side_by_side, "One begins at every place"),
     ("seen_before", counted, "A share is asked for"),
+    ("seen_before", across, "into the next"),
+    ("seen_before", of_the_read, "divide by the number of pieces that were read"),
+    ("seen_before", of_tensors, "A tuple of tensors"),
+    ("seen_before", one_short, "The last piece is missing"),
+    ("seen_before", any_piece, "Count the pieces"),
+    ("seen_before", lambda ids, read, length: torch.isin(ids, read).float().mean().item(), "Ask for the piece"),
+    ("moves", a_row, "is a row"),
+    ("mended_leak", lambda score, ids: False, "One such edit is enough"),
     ("mended_leak", known.looks_after, "Look before it"),
     ("mended_leak", known.looks_at_itself_too, "Look before it"),
     ("mended_leak", lambda score, ids: bool((moves(score, ids, 1)[:1] > 1e-4).any()), "one place after another"),
-    ("blames_the_right", never_moves, "should say True of one that looks after the edit"),
-    ("blames_the_right", lambda probe: True, "should say False of one that looks before"),
-    ("window_holds", window(lambda seq, width: torch.ones(seq, seq).triu().bool()), "True of a model with"),
-    ("window_holds", window(lambda seq, width: known.window(seq, width + 1).T.bool()), "True of a model with"),
+    ("blames_the_right", never_moves, "does anything move after the edit"),
+    ("blames_the_right", lambda probe: True, "never moves before the edit"),
+    ("window_holds", window(lambda seq, width: torch.ones(seq, seq).triu().bool()), "the 3 after it"),
+    ("window_holds", window(lambda seq, width: known.window(seq, width + 1).T.bool()), "the 3 after it"),
     ("window_holds", too_far_only, "a window of 3"),
-    ("window_holds", causal_only, "a window of 3"),
+    ("window_holds", causal_only, "stays there, and should move"),
 ]

@@ -177,6 +177,8 @@ bug("edits_all_after", OTHER, "Later places move more than one edit can move the
     says="You edit every token from the place on. One edit tells which token was heard.")
 bug("edits_one_row", OTHER, "With one row it is right.", {EDIT: EDIT.replace(":, place", "0, place")},
     says="You edit the first row only. Each row gets another token at the place.")
+bug("edits_a_row", OTHER, "An IndexError, or a whole row is another text.", {EDIT: EDIT.replace(":, place", "place")},
+    says="`ids[place]` is a row. Places are the second axis, and every row gets another token.")
 bug("edits_in_place", UNITS, "Nothing ever moves, and whoever called has other ids.", {"ids.clone()": "ids"},
     says="You write into the ids that were handed in. Copy them first.")
 bug("compares_with_itself", APART, "No model leaks.", {"score(edited) - before": "score(ids) - before"},
@@ -197,6 +199,10 @@ bug("variance_for_spread", UNITS, "The same model, twice as loud, moves half as 
 bug("per_word", LARGEST, "One number for each word.", {"dim=(0, 2)": "dim=(0, 1)"},
     says="You give a number for each word. Rows and words are summed up; places stay.")
 PIECES, KNOWN = "ids.unfold(1, length, 1)", "read.unfold(0, length, 1)"
+ASKED = f'rearrange({PIECES}, "window piece length -> (window piece) length")'
+SHARE = "sum(tuple(piece) in known for piece in asked) / len(asked)"
+SHORT_READ = "[read[i : i + length].tolist() for i in range(len(read) - length)]"
+SHORT_ASKED = "[row[i : i + length].tolist() for row in ids for i in range(len(row) - length)]"
 
 
 def slip(name: str, symptom: str, *wrong: dict, says: str):
@@ -210,6 +216,7 @@ slip("read_side_by_side", "Hardly anything was seen, whatever was read.", {KNOWN
      says="What was read is cut side by side, so that most pieces of it are unknown. One begins at every place.")
 slip("words_for_pieces", "Everything was seen: each word stands in the textbook.",
      {"tuple(piece) in known": "set(piece) <= set(read.tolist())"},
+     {SHARE: "torch.isin(ids, read).float().mean().item()"},
      says="You ask whether the words were read. Ask for the piece, in its order.")
 slip("in_any_order", "A little too much was seen.",
      {"{tuple(piece) for": "{tuple(sorted(piece)) for", "tuple(piece) in": "tuple(sorted(piece)) in"},
@@ -221,6 +228,21 @@ slip("each_piece_once", "Repeated text counts too little.",
 slip("counted", "A number far above 1.", {" / len(asked)": ""}, says="You count the pieces. A share is asked for.")
 slip("per_window", "Always 0 or 1 for a window.", {PIECES: "ids.unfold(1, ids.shape[1], 1)"},
      says="You ask whether whole windows were read. Ask for pieces of `length`.")
+slip("any_piece", "A window counts as soon as one piece of it was read.",
+     {SHARE: f"sum(any(tuple(piece) in known for piece in row) for row in {PIECES}.tolist()) / len(ids)"},
+     says="You count windows that hold a piece that was read. Count the pieces.")
+slip("across_windows", "Pieces that stand in no window are asked for.", {ASKED: "ids.flatten().unfold(0, length, 1)"},
+     says="Your pieces run on from one window into the next. Cut each window for itself.")
+slip("share_of_what_was_read", "A long textbook makes every exam look clean.", {" / len(asked)": " / len(known)"},
+     says="You divide by the number of pieces that were read. It is the share of the windows' pieces.")
+slip("tuples_of_tensors", "Nothing was ever seen.",
+     {f"{KNOWN}.tolist()": KNOWN, f"{ASKED}.tolist()": ASKED},
+     says="A tuple of tensors is found in no set: each tensor is an object of its own. Make numbers of them, with "
+     "`.tolist()`.")
+slip("last_piece_missing", "A division by zero, where a window is one piece.",
+     {f"{KNOWN}.tolist()": SHORT_READ, f"{ASKED}.tolist()": SHORT_ASKED}, {f"{ASKED}.tolist()": SHORT_ASKED},
+     {f"{KNOWN}.tolist()": SHORT_READ},
+     says="The last piece is missing. How many pieces of 4 does a row of 4 have?")
 # fmt: on
 
 # ------------------------------------------------------------------------------------------------ answers by hand
@@ -270,7 +292,8 @@ def judge_leak(answer) -> str:
         if found != wanted and not wanted:
             return f"it says True of one {name}: what moves at the edit, or after it, may move. Look before it"
         if found != wanted:
-            more = "" if name == "who hears everything" else ". Edit one place after another"
+            more = (": an edit moves an earlier place there. One such edit is enough" if name == "who hears everything"
+                    else ". Edit one place after another")  # fmt: skip
             return f"it says False of one {name}{more}"
     return ""
 
@@ -309,7 +332,9 @@ def judge_blame(answer) -> str:
     found = [bool(answer(probe)) for _, _, probe in PROBES]
     if found == [not wanted for wanted, _, _ in PROBES]:
         return "it says the opposite: True is for a probe that blames a right model"
-    return first_fault(*(said(mine == wanted, f"it should say {wanted} of {name}")
+    more = {True: ": does anything move after the edit in the model that you hand in?",
+            False: ": is the model that you hand in one that never moves before the edit, and the same on each call?"}
+    return first_fault(*(said(mine == wanted, f"it should say {wanted} of {name}{more[wanted]}")
                          for mine, (wanted, name, _) in zip(found, PROBES)))  # fmt: skip
 
 
@@ -320,9 +345,12 @@ def windows(width: int, seq: int = 12):
     gap[:, 2] *= torch.arange(seq) != 3  # place 3 does not hear token 2
     first = window(seq, width).index_fill(1, torch.tensor([0]), 1) * past(seq)
     return (
-        (True, f"with a window of {width}", some(51, seq, window(seq, width))),
-        (False, f"with a window of {width + 1}", some(52, seq, window(seq, width + 1))),
-        (False, f"with a window of {width - 1}", some(53, seq, window(seq, width - 1))),
+        (True, f"with a window of {width}: the edited place moves there, and the {width - 1} after it, and no other",
+         some(51, seq, window(seq, width))),
+        (False, f"with a window of {width + 1}: a place moves there that is {width} after the edit",
+         some(52, seq, window(seq, width + 1))),
+        (False, f"with a window of {width - 1}: what is {width - 1} places after the edit stays there, and should move",
+         some(53, seq, window(seq, width - 1))),
         (False, "that hears all that came before", some(54, seq, past(seq))),
         (False, "that hears one token ahead as well", some(55, seq, ahead.clamp(max=1))),
         (False, "in whose window one token is not heard", some(56, seq, gap)),
