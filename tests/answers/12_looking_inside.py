@@ -51,6 +51,43 @@ def with_itself(probs, ids):
     return inside.same_word(probs, ids, 0)
 
 
+def added_up(probs):
+    return probs.diagonal(offset=-1, dim1=-2, dim2=-1).sum(dim=-1).mean(dim=0)
+
+
+def of_all_heads(heads, which):
+    changed = heads.clone()
+    changed[:, which] = heads.mean(dim=(0, 1, 2))
+    return changed
+
+
+def taken_off(heads, which):
+    changed = heads.clone()
+    changed[:, which] -= heads[:, which].mean(dim=(0, 1))
+    return changed
+
+
+def each_at_its_mean(heads, which):
+    return heads.mean(dim=(0, 2), keepdim=True).expand_as(heads)
+
+
+def of_all_marks(probs, ids):
+    same = (ids[:, :, None] == ids[:, None, :]).tril(-1)
+    after = torch.cat([torch.zeros_like(same[:, :, :1]), same[:, :, :-1]], dim=2).tril(-1)
+    return (probs * after[:, None]).sum(dim=(0, 2, 3)) / after.sum()
+
+
+def queries_moved(probs, ids):
+    same = (ids[:, :, None] == ids[:, None, :]).tril(-1)
+    after = torch.cat([torch.zeros_like(same[:, :1]), same[:, :-1]], dim=1).tril(-1)
+    return (probs * after[:, None]).sum(dim=(0, 2, 3)) / after.any(dim=-1).sum()
+
+
+def above(probs, ids):
+    marked = (ids[:, :, None] == ids[:, None, :]).triu(1)
+    return (probs * marked[:, None]).sum(dim=(0, 2, 3)) / marked.any(dim=-1).sum()
+
+
 def never(score):
     return False
 
@@ -68,6 +105,23 @@ WRONG = [
     ("its_score", 0.75, "divided by √4"),
     ("pair_0_adds", 4, "pairs neighbours"),
     ("pair_0_adds", 1, "pair 1"),
+    ("pair_0_adds", 1.0, "after the division"),
+    ("its_score", 3 / 2**0.5, "the root of the number of pairs"),
+    ("mean_off", (14 / 3) ** 0.5, "the root of it"),
+    ("zero_off", (122 / 3) ** 0.5, "the root of it"),
+    ("previous_score", added_up, "add up over the queries"),
+    ("mean_ablated", of_all_heads, "mean of all heads"),
+    ("mean_ablated", each_at_its_mean, "All heads say their mean"),
+    ("mean_ablated", taken_off, "keep the mean"),
+    ("induction_score", of_all_marks, "number of marked keys"),
+    ("induction_score", queries_moved, "along the queries"),
+    ("mended_same", inside.by_marks, "number of marked keys"),
+    ("mended_same", inside.not_beside, "the diagonal and nothing else"),
+    ("mended_same", above, "nothing is left"),
+    ("takes_the_lead", inside.first_of_winners, "lose the lead between"),
+    ("takes_the_lead", inside.from_the_front, "Turn the rows round"),
+    ("takes_the_lead", lambda guesses, right: (guesses != right).sum(dim=0), "wherever they stand"),
+    ("takes_the_lead", lambda guesses, right: inside.takes_lead(guesses, right) - 1, "one row too early"),
     ("previous_score", diagonal, "the diagonal"),
     ("previous_score", first_too, "has nobody before it"),
     ("mean_ablated", written_into, "clone it first"),

@@ -30,8 +30,7 @@ def mean_ablated(heads, which):
 
 
 def induction_score(probs, ids):
-    """How much each head looks at what followed this token before: (batch, head, query, key), (batch, seq) → "
-    "(head)."""
+    """How much each head looks at what followed this token before: probs and ids → a number for each head."""
     query, key = ids[:, :, None], ids[:, None, :]
     stood = (query == key).tril(-1)
     marked = F.pad(stood[:, :, :-1], (1, 0)).tril(-1)
@@ -197,6 +196,8 @@ bug("turned_round", "previous_score", {"queries, queries - 1]": "queries - 1, qu
     says="Query and key are exchanged: what an earlier token gives to a later one is 0.")
 bug("one_number", "previous_score", {"dim=(0, 2)": "dim=(0, 1, 2)"},
     says="That is one number for all heads. Average over texts and queries, and keep the heads.")
+bug("added_up", "previous_score", {".mean(dim=(0, 2))": ".mean(dim=0).sum(dim=-1)"},
+    says="You add up over the queries. Average over them, as over the texts: a perfect head has 1.")
 bug("texts_kept", "previous_score", {"dim=(0, 2)": "dim=2"},
     says="That is a number for each text and head. Average over the texts as well.")
 
@@ -211,9 +212,16 @@ bug("mean_of_each_place", "mean_ablated", {".mean(dim=(0, 1))": ".mean(dim=0)"},
     says="That is a mean for each place, which still says where a token stands. Average over the places as well.")
 bug("set_to_zero", "mean_ablated", {"heads[:, which].mean(dim=(0, 1))": "0"},
     says="That is zero: it takes away what the head always says, too. Put its mean there.")
+bug("mean_of_all_heads", "mean_ablated", {"heads[:, which].mean(dim=(0, 1))": "heads.mean(dim=(0, 1, 2))"},
+    says="That is the mean of all heads. Average only what this head says.")
+bug("mean_taken_off", "mean_ablated", {"changed[:, which] = ": "changed[:, which] -= "},
+    says="You take the mean off and keep what varies. It is the other way round: keep the mean.")
 bug("a_token", "mean_ablated",
     {"changed[:, which] =": "changed[:, :, which] =", "heads[:, which].mean(dim=(0, 1))": "heads.mean(dim=(0, 2))"},
     says="The third axis is the place in the text. Heads are the second.")
+bug("each_head", "mean_ablated",
+    {"changed[:, which] = heads[:, which].mean(dim=(0, 1))": "changed[:] = heads.mean(dim=(0, 2), keepdim=True)"},
+    says="All heads say their mean. Only the one that `which` names should.")
 bug("all_heads", "mean_ablated", {"changed[:, which]": "changed[:]"},
     says="All heads are replaced. Only the one that `which` names should be.")
 
@@ -225,6 +233,10 @@ bug("itself", "induction_score", {"(1, 0)).tril(-1)": "(1, 0))"},
     says="Where a token follows itself, as in 2 2, the key after the first is the query's own place. Leave it out.")
 bug("all_queries", "induction_score", {"/ copying.sum()": "/ copying.numel()"},
     says="Most queries have no earlier place to copy from. Divide by those that have one.")
+bug("by_marks", "induction_score", {"/ copying.sum()": "/ marked.sum()"},
+    says="You divide by the number of marked keys. A query with two of them counts once: divide by the queries.")
+bug("query_moved", "induction_score", {"F.pad(stood[:, :, :-1], (1, 0))": "F.pad(stood[:, :-1], (0, 0, 1, 0))"},
+    says="You move the marks along the queries. It is the key that goes one on: shift the last axis.")
 bug("mean_over_keys", "induction_score", {".sum(dim=-1)": ".mean(dim=-1)"},
     says="Shares of attention are added up over the marked keys, not averaged over all keys.")
 bug("each_text_alike", "induction_score", mean_of_texts,
@@ -237,12 +249,16 @@ bug("each_text_alike", "induction_score", mean_of_texts,
 
 
 def like(name, answer, reference, given, slips):
-    """The sentence on a function of tensors: what slip gives the same, or where it differs from the reference."""
+    """The sentence on a function of tensors: what slip gives the same everywhere, or where it differs."""
+
+    def is_like(slip):
+        return all(not same_tensor(name, answer(*(x.clone() for x in each)), slip(*each)) for each in given)
+
     for each in given:
         mine, wanted = answer(*(x.clone() for x in each)), reference(*each)
         fault = same_tensor(name, mine, wanted)
         if fault:
-            told = (says for says, slip in slips.items() if not same_tensor(name, mine, slip(*each)))
+            told = (says for says, slip in slips.items() if is_like(slip))
             return next(told, fault)
     return ""
 
@@ -258,10 +274,26 @@ def undivided(probs, ids):
     return (probs * marked[:, None]).sum(dim=(0, 2, 3)) / ids.numel()
 
 
+def by_marks(probs, ids):
+    marked = (ids[:, :, None] == ids[:, None, :]).tril(-1)
+    return (probs * marked[:, None]).sum(dim=(0, 2, 3)) / marked.sum()
+
+
+def not_beside(probs, ids):
+    return same_word(probs, ids, 2)
+
+
+def later(probs, ids):
+    return torch.zeros(probs.shape[1])
+
+
 WORDS = [(attention(20, 2, 3, 6), SAID), (attention(21, 1, 2, 9), torch.tensor([[1, 2, 1, 3, 1, 2, 9, 9, 9]]))]
 SAME_SLIPS = {
     "it still counts what a token gives to itself": lambda probs, ids: same_word(probs, ids, 0),
     "only the queries that have an earlier place count: you divide by all": undivided,
+    "you divide by the number of marked keys; a query with two of them counts once": by_marks,
+    "the token right before may be the same one, too: leave out the diagonal and nothing else": not_beside,
+    "nothing is left: earlier keys lie below the diagonal, and above it attention is 0": later,
 }
 
 
@@ -307,12 +339,26 @@ def first_time(guesses, right):
     return torch.where(good.any(dim=0), good.int().argmax(dim=0), len(guesses))
 
 
+def first_of_winners(guesses, right):
+    return torch.where(guesses[-1] == right, first_time(guesses, right), len(guesses))
+
+
+def from_the_front(guesses, right):
+    return (guesses == right).int().cumprod(dim=0).sum(dim=0)
+
+
 LEADS = [
     (torch.tensor([[[7, 1, 2]], [[5, 1, 9]], [[5, 4, 9]]]), torch.tensor([[5, 1, 9]])),
     (torch.randint(0, 2, (6, 3, 8), generator=torch.Generator().manual_seed(5)), torch.ones(3, 8, dtype=torch.long)),
 ]
 LEAD_SLIPS = {
     "that is the first row in which it leads. It may lose the lead again: count from the end": first_time,
+    "leading at the end and once before is not enough: it may lose the lead between. Count from the end":
+        first_of_winners,
+    "that counts the rows from the front, the embedding, in which it leads. Turn the rows round first": from_the_front,
+    "that is the number of rows in which it does not lead, wherever they stand": lambda guesses, right:
+        (guesses != right).sum(dim=0),
+    "that is one row too early": lambda guesses, right: takes_lead(guesses, right) - 1,
     "that is the number of rows in which it leads": lambda guesses, right: (guesses == right).sum(dim=0),
     "that counts the rows at the end in which it leads: the row where they begin is asked for":
         lambda guesses, right: len(guesses) - takes_lead(guesses, right),
@@ -334,6 +380,7 @@ ZERO_OFF = {
     36.0: "That is the square of the mean. Each of the three is off by itself: square first, then average.",
     6.0: "That is how far it is off on average, without the square.",
     122.0: "That is the sum of the squares. Divide by how many there are.",
+    (122 / 3) ** 0.5: "That is the root of it. The mean of the squares is asked for.",
     14 / 3: "That is off by when the head says its mean.",
 }
 MEAN_OFF = {
@@ -341,6 +388,7 @@ MEAN_OFF = {
     2.0: "That is how far it is off on average, without the square.",
     14.0: "That is the sum of the squares. Divide by how many there are.",
     7.0: "That divides by two. There are three places.",
+    (14 / 3) ** 0.5: "That is the root of it. The mean of the squares is asked for.",
     122 / 3: "That is off by when the head says nothing.",
     36.0: "That is the square of the mean: by so much zero is worse.",
 }
@@ -349,12 +397,13 @@ PAPER = {
     0.75: "That is divided by 4. It is divided by √4.",
     1.0: "Check the last product: −1 · 1.",
     2.5: "Check the last product: −1 · 1 is −1.",
+    2.1213203435596424: "That is divided by √2, the root of the number of pairs. dim is 4.",
     1.2247448713915892: "That is the root of 1.5. Only dim is under the root.",
 }
 PAIR = {
     4.0: "That pairs neighbours, number 0 with number 1. In Llama number 0 goes with number 0 + dim / 2.",
     -1.0: "That is the other half taken as neighbours. In Llama number 0 goes with number 0 + dim / 2.",
-    1.0: "That is pair 1: numbers 1 and 3.",
+    1.0: "That is pair 1, numbers 1 and 3, or pair 0 after the division. Pair 0 is asked for, before it.",
     3.0: "That is both pairs together.",
 }
 
