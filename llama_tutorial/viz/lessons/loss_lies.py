@@ -14,6 +14,7 @@ from ..kit.canvas import (
     ORANGE,
     PURPLE,
     RED,
+    RIGHT,
     WHITE,
     Scale,
     canvas,
@@ -122,7 +123,7 @@ def probes_and_bugs(diagnoses):
         c.say(left + column * size + size / 2 - 4, top - 12, probe, 10, INK, rotation=48, rotation_mode="anchor")
     for row, (name, found) in enumerate(states.items()):
         y, seen = top + row * 34, sum(state == "fails" for state in found.values())
-        c.say(left - 16, y + 16, name, 10.5, INK if seen else dark(GREEN if not row else PURPLE), "right",
+        c.say(left - 16, y + 16, name, 10.5, INK if seen else dark(RIGHT if not row else PURPLE), "right",
               "center_baseline", "normal" if seen else "bold")
         for column, probe in enumerate(probes):
             state = found.get(probe, "not asked")
@@ -132,7 +133,7 @@ def probes_and_bugs(diagnoses):
             c.say(at + size / 2 - 2, y + 15, {"fails": "×", "holds": "·"}.get(state, ""), 13 if fails else 11,
                   WHITE if fails else GREY, "center", "center_baseline", "bold" if fails else "normal")
         told = f"seen by {seen}" if seen else "right" if not row else "seen by none"
-        c.say(left + len(probes) * size + 12, y + 16, told, 10, GREY if seen else dark(GREEN if not row else PURPLE),
+        c.say(left + len(probes) * size + 12, y + 16, told, 10, GREY if seen else dark(RIGHT if not row else PURPLE),
               va="center_baseline")
     listed = "; ".join(f"{name}: " + (", ".join(p for p, state in found.items() if state == "fails") or "none")
                        for name, found in states.items())

@@ -24,7 +24,7 @@ from ..kit.canvas import (
 
 LEFT, RIGHT, HIGH = 26, 974, 64
 KINDS = {"embed_tokens": (MAUVE, "embedding", "02"), "self_attn": (BLUE, "attention", "05"),
-         "mlp": (ORANGE, "MLP", "06"), "norm": (GREEN, "norms", "03"), "lm_head": (PURPLE, "head", "09")}  # fmt: skip
+         "mlp": (ORANGE, "MLP", "06"), "norm": (INK, "norms", "03"), "lm_head": (PURPLE, "head", "09")}  # fmt: skip
 
 
 def checkpoint_file(header, header_bytes, opened=None):
@@ -71,14 +71,14 @@ def _shares(told, numbers):
 def _strip(c, y, told, numbers, header_bytes):
     """The whole file to scale, and above it what each colour is."""
     scale = (RIGHT - LEFT) / (header_bytes + numbers)
-    c.bar(LEFT, y, max(header_bytes * scale, 1.5), HIGH, INK)
+    c.bar(LEFT, y, max(header_bytes * scale, 1.5), HIGH, GREY)
     start = LEFT + header_bytes * scale
     for name, entry in told.items():
         wide = _length(entry) * scale
         c.bar(start + entry["data_offsets"][0] * scale, y, wide - min(0.8, wide / 4), HIGH, _kind(name)[0])
     x, y = LEFT, y - 16
-    c.bar(x, y - 11, 12, 12, INK)
-    x = c.run(x + 20, y, [("header ", INK, "bold"), ("names", GREY)]) + 24
+    c.bar(x, y - 11, 12, 12, GREY)
+    x = c.run(x + 20, y, [("header ", GREY, "bold"), ("names", GREY)]) + 24
     shares = _shares(told, numbers)
     for color, label, lesson in KINDS.values():
         if label not in shares:
