@@ -242,7 +242,7 @@ slip("tuples_of_tensors", "Nothing was ever seen.",
 slip("last_piece_missing", "A division by zero, where a window is one piece.",
      {f"{KNOWN}.tolist()": SHORT_READ, f"{ASKED}.tolist()": SHORT_ASKED}, {f"{ASKED}.tolist()": SHORT_ASKED},
      {f"{KNOWN}.tolist()": SHORT_READ},
-     says="The last piece is missing. How many pieces of 4 does a row of 4 have?")
+     says="The last piece is missing: count the pieces of 4 in a row of 4.")
 # fmt: on
 
 # ------------------------------------------------------------------------------------------------ answers by hand
