@@ -486,7 +486,7 @@ of_first(
 )  # fmt: skip
 of_first(
     "names_nothing", "No mistake is ever found.", {"return name": "pass"},
-    says="It gives None, whatever is off. Is the name returned from within the loop?",
+    says="It gives None, whatever is off. Return the name from within the loop.",
 )  # fmt: skip
 of_first(
     "stops_at_the_first", "Only a mistake in the first module is ever found.",
