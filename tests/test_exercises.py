@@ -1479,7 +1479,8 @@ talk("The for statement", 8)
     out = capsys.readouterr().out
     assert "✗ rotate: " in out and f"{len(ALL) - 1} passed, 1 failed" in out
     assert f"Next: rotate, about {exercises.by_name()['rotate'][1].minutes} minutes" in out
-    assert "MINE" not in (mine / "rotary.py").read_text() and "stand_in" in (mine / "model.py").read_text()
+    assert "MINE" not in (mine / "rotary.py").read_text() and "stand_in" not in (mine / "model.py").read_text()
+    assert all("stand_in" in (mine / lent).read_text() for lent in ("rotary.py", "generation.py"))  # once more
 
 
 @pytest.mark.thorough
