@@ -335,3 +335,8 @@ def test_explain_adds_up(model, ids):
         explain(trace, "gates")
     with pytest.raises(ValueError, match="7 keys"):
         explain(trace, "scores", words=["a"])
+    with pytest.raises(NotRecorded, match="no 'layers.9.queries' was recorded; the nearest name is 'layers"):
+        explain(trace, "scores", layer=9)
+    with record(model.model.layers[0].self_attn) as alone:
+        model(ids)
+    assert "“5” asks and “2” answers" in explain(alone, "scores", head=4, query=5, key=2).alt

@@ -16,7 +16,7 @@ def explain(trace, name="scores", layer=0, head=0, query=-1, key=0, words=None, 
     """
     if name not in ("scores", "probs"):
         raise ValueError(f"explain takes apart 'scores' and 'probs', got {name!r}")
-    q, k, scores = (trace[f"layers.{layer}.{part}" if f"layers.{layer}.{part}" in trace else part][batch]
+    q, k, scores = (trace[part if part in trace.runs[-1] else f"layers.{layer}.{part}"][batch]
                     for part in ("queries", "keys", "scores"))
     heads, queries, keys = scores.shape
     for word, place, size in (("head", head, heads), ("query", query, queries), ("key", key, keys)):
