@@ -9,6 +9,15 @@ TRANSFER = {
     "takes_the_lead": """def takes_the_lead(guesses, right):
     still = (guesses == right).flip(0).int().cumprod(dim=0)
     return len(guesses) - still.sum(dim=0)""",
+    "read_early": """def read_early(model, ids, layers, norm, head):
+    kept = []
+    hooks = [layers[0].register_forward_pre_hook(lambda part, given: kept.append(given[0]))]
+    hooks += [layer.register_forward_hook(lambda part, given, found: kept.append(found)) for layer in layers]
+    with torch.no_grad():
+        model(ids)
+    for hook in hooks:
+        hook.remove()
+    return torch.stack([head(norm(stream)) for stream in kept])""",
 }
 
 
@@ -96,7 +105,107 @@ def on_the_diagonal(score):
     return bool(score(torch.eye(4)[None, None], torch.arange(4)[None]).abs().max() > 0)
 
 
+def kept_of(model, ids, layers, outputs=True, inputs=True):
+    """The streams that a hook on every layer keeps."""
+    kept = []
+
+    def keep(part, given, found):
+        if inputs and (part is layers[0] or not outputs):
+            kept.append(given[0])
+        if outputs:
+            kept.append(found)
+
+    hooks = [layer.register_forward_hook(keep) for layer in layers]
+    model(ids)
+    for hook in hooks:
+        hook.remove()
+    return kept
+
+
+def no_norm(model, ids, layers, norm, head):
+    return torch.stack([head(stream) for stream in kept_of(model, ids, layers)])
+
+
+def norm_of_layer_0(model, ids, layers, norm, head):
+    first = next(iter(layers[0].children()))
+    if not hasattr(layers[0], "before"):
+        first = layers[0].input_layernorm
+    return torch.stack([head(first(stream)) for stream in kept_of(model, ids, layers)])
+
+
+def with_the_table(model, ids, layers, norm, head):
+    embedding = model.model.embed_tokens if hasattr(model, "model") else model.words
+    return torch.stack([norm(stream) @ embedding.weight.T for stream in kept_of(model, ids, layers)])
+
+
+def chances_of(model, ids, layers, norm, head):
+    return torch.stack([head(norm(stream)).softmax(dim=-1) for stream in kept_of(model, ids, layers)])
+
+
+def place_before(model, ids, layers, norm, head):
+    return torch.stack([head(norm(stream)).roll(1, dims=1) for stream in kept_of(model, ids, layers)])
+
+
+def what_goes_in(model, ids, layers, norm, head):
+    return torch.stack([head(norm(stream)) for stream in kept_of(model, ids, layers, outputs=False)])
+
+
+def what_comes_out(model, ids, layers, norm, head):
+    return torch.stack([head(norm(stream)) for stream in kept_of(model, ids, layers, inputs=False)])
+
+
+def as_a_list(model, ids, layers, norm, head):
+    return [head(norm(stream)) for stream in kept_of(model, ids, layers)]
+
+
+def by_names(model, ids, layers, norm, head):
+    return torch.stack([model.lm_head(model.model.norm(stream)) for stream in kept_of(model, ids, layers)])
+
+
+def hooks_left(model, ids, layers, norm, head):
+    kept = []
+    layers[0].register_forward_pre_hook(lambda part, given: kept.append(given[0]))
+    for layer in layers:
+        layer.register_forward_hook(lambda part, given, found: kept.append(found))
+    model(ids)
+    return torch.stack([head(norm(stream)) for stream in kept])
+
+
+def last_normed_twice(model, ids, layers, norm, head):
+    kept = kept_of(model, ids, layers)
+    return torch.stack([head(norm(stream)) for stream in [*kept[:-1], norm(kept[-1])]])
+
+
+def norm_by_hand(model, ids, layers, norm, head):
+    kept = [x * (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt() * norm.weight for x in kept_of(model, ids, layers)]
+    return torch.stack([head(stream) for stream in kept])
+
+
+def words_only(model, ids, layers, norm, head):
+    embedding = model.model.embed_tokens if hasattr(model, "model") else model.words
+    kept = [embedding(ids), *kept_of(model, ids, layers, inputs=False)]
+    return torch.stack([head(norm(stream)) for stream in kept])
+
+
+def noisy(model, ids, layers, norm, head):
+    return torch.stack([head(norm(stream * 1.01 + 0.1)) for stream in kept_of(model, ids, layers)])
+
+
 WRONG = [
+    ("read_early", no_norm, "the norm is missing"),
+    ("read_early", norm_of_layer_0, "before the first layer's attention"),
+    ("read_early", with_the_table, "only where both are tied"),
+    ("read_early", chances_of, "probabilities"),
+    ("read_early", place_before, "the place before"),
+    ("read_early", what_goes_in, "after the last layer is missing"),
+    ("read_early", what_comes_out, "before the first layer is missing"),
+    ("read_early", as_a_list, "stack the rows"),
+    ("read_early", by_names, "nothing by its name"),
+    ("read_early", hooks_left, "still has hooks"),
+    ("read_early", last_normed_twice, "normed twice"),
+    ("read_early", norm_by_hand, "its eps is not this model's"),
+    ("read_early", words_only, "adds positions"),
+    ("read_early", noisy, "what the model says itself"),
     ("zero_off", 36, "square of the mean"),
     ("zero_off", 6, "without the square"),
     ("mean_off", 0, "differences cancel"),

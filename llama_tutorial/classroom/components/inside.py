@@ -6,7 +6,9 @@ ids), with probs (batch head query key), heads (batch head query dim) and ids (b
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from ...causal_lm import LlamaForCausalLM
 from ..course.exercise import Exercise, first_fault, own, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
 from ..judge.parts import Cases, Component
@@ -376,6 +378,177 @@ def judge_lead(answer) -> str:
     return like("takes_the_lead", whole, takes_lead, LEADS, LEAD_SLIPS)
 
 
+class Block(nn.Module):
+    """A layer of a stranger: every token looks at all up to itself alike."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.before, self.mix = nn.LayerNorm(dim), nn.Linear(dim, dim)
+
+    def forward(self, stream, shares):
+        return stream + torch.tanh(self.mix(shares @ self.before(stream)))
+
+
+class Stranger(nn.Module):
+    """A language model of which nothing but the shape is a Llama's: other names, positions added, a LayerNorm last."""
+
+    def __init__(self, vocab: int = 13, dim: int = 8, layers: int = 2):
+        super().__init__()
+        self.words, self.places = nn.Embedding(vocab, dim), nn.Embedding(16, dim)
+        self.blocks = nn.ModuleList(Block(dim) for _ in range(layers))
+        self.last, self.out = nn.LayerNorm(dim, eps=0.05), nn.Linear(dim, vocab)
+
+    def forward(self, ids):
+        seq = ids.shape[1]
+        shares = torch.ones(seq, seq).tril() / torch.arange(1, seq + 1)[:, None]
+        stream = self.words(ids) + self.places.weight[:seq]
+        for block in self.blocks:
+            stream = block(stream, shares)
+        return self.out(self.last(stream))
+
+
+def filled(model, seed: int):
+    """The model with random numbers in all its weights, gains and biases included."""
+    with torch.no_grad():
+        for number, weight in enumerate({id(each): each for each in model.parameters()}.values()):
+            weight.copy_(normal(seed + number, *weight.shape) / 2)
+    return model
+
+
+def llama(seed: int, **more):
+    """A small Llama, with what a lens needs of it: (model, ids, layers, norm, head)."""
+    shape = {"vocab_size": 11, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2,
+             "num_key_value_heads": 1, "num_hidden_layers": 3}  # fmt: skip
+    model = filled(LlamaForCausalLM(shape | more), seed)
+    return model, SAID, model.model.layers, model.model.norm, model.lm_head
+
+
+def stranger():
+    model = filled(Stranger(), 90)
+    return model, SAID, model.blocks, model.last, model.out
+
+
+READERS = {
+    "a Llama whose head is its table of words": lambda: llama(30, tie_word_embeddings=True),
+    "one with a head of its own and eps = 0.1": lambda: llama(60, tie_word_embeddings=False, rms_norm_eps=0.1),
+    "a model with other names that is no Llama": stranger,
+}
+
+
+def streams(model, ids, layers, norm):
+    """What goes into the first layer, what comes out of each, and what the norm makes of the last."""
+    kept = []
+    handles = [layers[0].register_forward_pre_hook(lambda layer, given: kept.append(given[0]))]
+    handles += [each.register_forward_hook(lambda part, given, found: kept.append(found)) for each in [*layers, norm]]
+    model(ids)
+    for handle in handles:
+        handle.remove()
+    return kept[:-1], kept[-1]
+
+
+def reads_early(model, ids, layers, norm, head):
+    return torch.stack([head(norm(stream)) for stream in streams(model, ids, layers, norm)[0]])
+
+
+def read_with(read):
+    """A slip: read(stream, norm, head, model) instead of what belongs there."""
+    return lambda model, ids, layers, norm, head: torch.stack(
+        [read(stream, norm, head, model) for stream in streams(model, ids, layers, norm)[0]])  # fmt: skip
+
+
+def first_norm(model):
+    return next(part for name, part in model.named_modules() if name.endswith(("input_layernorm", "before")))
+
+
+def table(model):
+    return next(part for part in model.modules() if isinstance(part, nn.Embedding))
+
+
+def own_norm(eps, gain=True):
+    def read(stream, norm, head, model):
+        scaled = stream * (stream.square().mean(dim=-1, keepdim=True) + eps).rsqrt()
+        return head(scaled * norm.weight if gain else scaled)
+
+    return read_with(read)
+
+
+def normed_twice(model, ids, layers, norm, head):
+    before, after = streams(model, ids, layers, norm)
+    return torch.stack([head(norm(stream)) for stream in [*before[:-1], after]])
+
+
+def words_alone(model, ids, layers, norm, head):
+    return torch.cat([head(norm(table(model)(ids)))[None], reads_early(model, ids, layers, norm, head)[1:]])
+
+
+BY_HAND = "you write the norm yourself, and its {} is not this model's: call the norm that is given"
+MOVED = ("every row belongs to the place {}: you move the places by one. A stream at a place guesses what comes next, "
+         "and stands where it is")  # fmt: skip
+EARLY_SLIPS = (
+    ("the norm is missing: the head was made for a stream that the last norm has scaled",
+     read_with(lambda stream, norm, head, model: head(stream))),
+    ("that is the norm before the first layer's attention. The head was made for what the last norm gives",
+     read_with(lambda stream, norm, head, model: head(first_norm(model)(stream)))),
+    ("you read with the table of words. That is the head only where both are tied: call the head that is given",
+     read_with(lambda stream, norm, head, model: norm(stream) @ table(model).weight.T)),
+    ("those are probabilities. Scores are asked for, before the softmax",
+     read_with(lambda stream, norm, head, model: head(norm(stream)).softmax(dim=-1))),
+    ("those are logarithms of probabilities. Scores are asked for, before the softmax",
+     read_with(lambda stream, norm, head, model: head(norm(stream)).log_softmax(dim=-1))),
+    (MOVED.format("before"), read_with(lambda stream, norm, head, model: head(norm(stream)).roll(1, dims=1))),
+    (MOVED.format("after"), read_with(lambda stream, norm, head, model: head(norm(stream)).roll(-1, dims=1))),
+    ("the last row is normed twice: what you keep last has been through the norm already", normed_twice),
+    ("the first row is the word alone; this model adds positions to it. Take what goes into the first layer",
+     words_alone),
+    ("the rows stand the wrong way round: what goes into the first layer comes first",
+     lambda *given: reads_early(*given).flip(0)),
+    (BY_HAND.format("eps"), own_norm(1e-6)),
+    (BY_HAND.format("eps"), own_norm(1e-5)),
+    (BY_HAND.format("gain"), own_norm(1e-6, gain=False)),
+)  # fmt: skip
+
+
+def judge_early(answer) -> str:
+    """The sentence on a lens for any model."""
+    found = {}
+    for name, build in READERS.items():
+        model, *given = build()
+        try:
+            mine = answer(model, *given)
+        except Exception as error:
+            if not found:
+                raise
+            return (f"it runs on {', on '.join(found)}; on {name} it raised {type(error).__name__}: {error}. Ask the "
+                    "model for nothing by its name: layers, norm and head are given")  # fmt: skip
+        if isinstance(mine, list | tuple):
+            return "it should return one tensor: stack the rows"
+        if not isinstance(mine, torch.Tensor):
+            return f"it should return a tensor, got {type(mine).__name__}"
+        if any(part._forward_hooks or part._forward_pre_hooks for part in model.modules()):
+            return "after the call the model still has hooks: whoever runs it next runs them, too. Remove each of them"
+        found[name] = mine.detach()
+    for name, build in READERS.items():
+        given = build()
+        with torch.no_grad():
+            wanted, own = reads_early(*given), given[0](given[1])
+        rows, mine = len(wanted), found[name]
+        if mine.shape == wanted[1:].shape:
+            lacks = "before the first layer" if same_tensor("", mine[0], wanted[0], 1e-4) else "after the last layer"
+            return f"{rows - 1} layers have {rows} rows, and you have {len(mine)}: the one {lacks} is missing"
+        fault = same_tensor("read_early", mine, wanted, 1e-4)
+        if fault:
+            law = mine.shape == wanted.shape and same_tensor("", mine[-1], own, 1e-4)
+            more = ". The last row should be what the model says itself" if law else ""
+            return next((says for says, slip in EARLY_SLIPS if slips_so(slip, found)), f"of {name}: {fault}{more}")
+    return ""
+
+
+def slips_so(slip, found) -> bool:
+    """Whether a slip gives what was found, for every model."""
+    with torch.no_grad():
+        return all(not same_tensor("", found[name], slip(*build()), 1e-4) for name, build in READERS.items())
+
+
 ZERO_OFF = {
     36.0: "That is the square of the mean. Each of the three is off by itself: square first, then average.",
     6.0: "That is how far it is off on average, without the square.",
@@ -599,5 +772,45 @@ def counts_itself(score) -> bool:
     # ones, and take the largest; where no row is wrong, nothing but zeros is left. No order, no loop, no product.
     numbers = torch.arange(1, len(guesses) + 1).view(-1, 1, 1)
     return (numbers * (guesses != right)).amax(dim=0)""",
+    ),
+    Exercise(
+        name="read_early",
+        kind="transfer",
+        title="A lens for your own model",
+        text="For your model of `my_llama`, or anybody's: write `read_early(model, ids, layers, norm, head)`. The last "
+        "three are parts of that model, whatever it calls them. What comes out are the logits, (row batch seq vocab), "
+        "read before the first layer and after each one. `record` knows Llama's names only; PyTorch has a "
+        "**hook**: after `part.register_forward_hook(hook)`, `hook(part, given, found)` is called whenever that part "
+        "has run. The law: the last row is what the model says itself.",
+        task="Read the stream early, in a model of any names.",
+        difficulty=4,
+        importance=4,
+        minutes=20,
+        hints=(
+            "Whose norm and whose head do you read with? And how many rows do three layers have?",
+            "*Sizes do not match*: are the norm and the head the shipped model's, as in the page's `lens`? *The last "
+            "row is not what the model says*: is the norm there, and only once? *It works for one Llama only*: where "
+            "both tables are tied, the table of words reads as the head does.",
+            "Hang a hook on every layer that keeps what comes out, and one before the first layer that keeps what goes "
+            "in: `register_forward_pre_hook`, with `hook(part, given)`. `given` is a tuple. Run the model, remove the "
+            "hooks, and read each thing that was kept.",
+        ),
+        starter='''def read_early(model, ids, layers, norm, head):
+    """The logits before the first layer and after each: (batch seq) → (row batch seq vocab)."""
+    raise NotImplementedError("Read the stream early, in a model of any names.")''',
+        answers={"read_early": judge_early},
+        why="Of a Llama: `read_early(model, ids, model.model.layers, model.model.norm, model.lm_head)`. Where a layer "
+        "gives a tuple, as GPT-2's does in some libraries, the stream is its first.",
+        worked="""def read_early(model, ids, layers, norm, head):
+    # Do not read the stream at all: let the model stop. A hook that returns something puts it in the place of what the
+    # layer gave, so a layer that gives back what came in is not there. Norm and head are then the model's own business,
+    # and the law holds by itself: with no layer skipped it is the model.
+    rows = []
+    for kept in range(len(layers) + 1):
+        skips = [layer.register_forward_hook(lambda layer, given, found: given[0]) for layer in layers[kept:]]
+        rows.append(model(ids))
+        for skip in skips:
+            skip.remove()
+    return torch.stack(rows)""",
     ),
 )
