@@ -353,8 +353,8 @@ FIGURES = {
     "map_of_lessons": lambda: viz.map_of_lessons(LLAMA),
     "learning_curve": lambda: viz.learning_curve(
         [0, 12, 25, 50, 80, 150, 330, 600, 880], [3.85, 3.4, 3.31, 2.9, 2.65, 2.45, 2.2, 1.97, 1.82],
-        {"xz alone": 2.6, "xz after the textbook": 2.02}, WRITTEN, set("the is used as a by with for i".split()),
-        "The for statement"),
+        {"xz alone": 2.6, "xz after the textbook": 2.02, "PPMd after the textbook": 1.78}, WRITTEN,
+        set("the is used as a by with for i".split()), "The for statement"),
     "learning_rates": lambda: viz.learning_rates(
         [1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1], [3.62, 3.17, 2.95, 3.11, 3.31, 3.33, 8.21], {"Muon": (0.02, 2.62)},
         {"knowing nothing": 3.84, "xz alone": 2.6}),

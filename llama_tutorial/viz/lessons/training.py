@@ -26,22 +26,25 @@ def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):
     passed = {name: _passed(steps, bits, level) for name, level in rivals.items()}
     best = max((name for name in rivals if passed[name] is not None), key=lambda name: -rivals[name], default=None)
     title = f"From {bits[0]:.2f} to {bits[-1]:.2f} bits per byte of text it has never seen"
+    ahead = [name for name, at in passed.items() if at is None]
     if best:
         title = f"By step {passed[best]:,.0f} the model squeezes unseen text harder than {best} does"
-    c = canvas(636, title, "Bits per byte on held-out text, log steps; beneath: what it writes "
+    if best and ahead:
+        title = f"In {steps[-1]:,.0f} steps the model passes every rival but {' and '.join(ahead)}"
+    c = canvas(696, title, "Bits per byte on held-out text, log steps; beneath: what it writes "
                + ("(underlined: no such word)." if words is not None else "at those steps."))
     x = Scale((EARLY, steps[-1] + EARLY), (92, 748), log=True)
-    y = Scale((max(bits.max(), *rivals.values()) + 0.1, min(bits.min(), *rivals.values()) - 0.1), (100, 385))
+    y = Scale((max(bits.max(), *rivals.values()) + 0.1, min(bits.min(), *rivals.values()) - 0.1), (100, 445))
     c.say(84, y(bits[0]), f"{bits[0]:.2f}", color=dark(BLUE), ha="right", va="center_baseline")
     for name, level in rivals.items():
         c.line(92, y(level), 976, y(level), tint(GREY, 0.6), 1, dash=(5, 3))
         c.say(84, y(level), f"{level:.2f}", color=GREY, ha="right", va="center_baseline")
-        c.say(976, y(level) - 6, name, color=GREY, ha="right")
+        c.say(976, y(level) + (16 if name in ahead else -6), name, color=GREY, ha="right")
     lefts = _columns(x(np.array([*samples]) + EARLY), 976)
     for (step, texts), left, right in zip(samples.items(), lefts, [*lefts[1:], 976]):
         at = int(np.flatnonzero(steps == step)[0])
-        c.rope(x(step + EARLY), y(bits[at]), left, 440, 1.3, tint(BLUE, 0.45))
-        c.line(left, 440, left, 622, tint(BLUE, 0.45), 1.3)
+        c.rope(x(step + EARLY), y(bits[at]), left, 500, 1.3, tint(BLUE, 0.45))
+        c.line(left, 500, left, 682, tint(BLUE, 0.45), 1.3)
         _sample(c, left + 10, right - left - 20, f"{step:,.0f}", bits[at], texts, words, prompt)
     c.curve(x(steps + EARLY), y(bits), BLUE, 4, cap="round")
     for name, at in passed.items():
@@ -51,15 +54,16 @@ def learning_curve(steps, bits, rivals, samples, words=None, prompt=""):
             c.say(x(at + EARLY) - 8, y(rivals[name]) + 17, told, 9.5, dark(BLUE), ha="right", halo=WHITE)
     for step in samples:
         c.ring(x(step + EARLY), y(bits[int(np.flatnonzero(steps == step)[0])]), 6, BLUE, 2.2)
-    c.say(x(steps[-1] + EARLY) + 14, y(bits[-1]) + 5, f"{bits[-1]:.2f}", 12, dark(BLUE), weight="bold")
+    c.say(x(steps[-1] + EARLY) + 14, y(bits[-1]) + 5, f"{bits[-1]:.2f}", 12, dark(BLUE), weight="bold", halo=WHITE)
     axis = [tick for tick in (0, 10, 30, 100, 300, 1000, 3000, 10000) if tick <= steps[-1]]
-    c.bar(82, 414, 20, 22, WHITE)
-    c.axis(x, 412, [tick + EARLY for tick in axis], [f"{tick:,}" for tick in axis])
-    c.say(766, 430, "step", color=GREY)
+    c.bar(82, 474, 20, 22, WHITE)
+    c.axis(x, 472, [tick + EARLY for tick in axis], [f"{tick:,}" for tick in axis])
+    c.say(766, 490, "step", color=GREY)
     beaten = [name for name, at in passed.items() if at is not None]
     return c.done(
         f"Held-out bits per byte fall from {bits[0]:.2f} at step 0 to {bits[-1]:.2f} at step {steps[-1]:,.0f}"
         + (f", passing {', '.join(beaten)}" if beaten else "")
+        + (f", but not {', '.join(f'{name} at {rivals[name]:.2f}' for name in ahead)}" if ahead else "")
         + "; it writes " + ", ".join(f"at step {step:,} “{_short(texts[0])}”" for step, texts in samples.items()) + "."
     )
 
@@ -95,11 +99,11 @@ def _sample(c, left, wide, step, bits, texts, words, prompt):
     every = [word for each in texts for word in _words(each)]
     real = [word for word in every if words is None or word.lower() in words]
     share = f"  {len(real) / max(1, len(every)):.0%} words" if words is not None else ""
-    c.run(left, 466, [(f"step {step}  ", INK, "bold"), (f"{bits:.2f}", dark(BLUE), "bold"), (share, GREY)], 10)
+    c.run(left, 526, [(f"step {step}  ", INK, "bold"), (f"{bits:.2f}", dark(BLUE), "bold"), (share, GREY)], 10)
     em = c.measure("m" * 20, 8.6, mono=True) / 20
     written = 0
     for row, line in enumerate(textwrap.wrap(shown, int(min(wide, 230) / em), max_lines=7, placeholder=" …")):
-        y, column = 490 + row * 20, 0
+        y, column = 550 + row * 20, 0
         for word in line.split(" "):
             known = words is None or written < len(prompt) or all(part.lower() in words for part in _words(word))
             x = left + column * em
