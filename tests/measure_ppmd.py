@@ -1,8 +1,9 @@
 """What PPMd needs for a byte of lesson 10's exam: `python tests/measure_ppmd.py` (about a second).
 
-PPMd is the classical compressor of plain text (Cleary and Witten 1984, Shkarin 2002). Python brings none along, so the lesson holds its two numbers, and test_ppmd.py measures them again, with
-`pyppmd` from the test extra. The order and the memory are those that 7-Zip and pyppmd take when nobody asks, not the
-best for the exam: order 16 would be better (1.70 after the textbook), order 4 worse (1.93).
+PPMd is the classical compressor of plain text (Cleary and Witten 1984, Shkarin 2002). Python brings none along, so the
+lesson holds its two numbers, and test_ppmd.py measures them again, with `pyppmd` from the test extra. The order and the
+memory are those that 7-Zip and pyppmd take when nobody asks, not the best for the exam: order 16 would be better (1.70
+after the textbook), order 4 worse (1.93).
 """
 
 from llama_tutorial.corpus import python_corpus
