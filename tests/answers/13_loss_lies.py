@@ -3,7 +3,39 @@
 import torch
 
 from llama_tutorial.classroom.components import diagnosis as known
+from llama_tutorial.classroom.mysteries import RULES, digits, mystery
 from llama_tutorial.diagnosis import moves, who_hears
+from llama_tutorial.viz import record
+
+
+def found(name: str) -> str:
+    """A learner's way to a mystery's three answers: all rules, then all heads, one after another."""
+    return f"""from llama_tutorial.classroom.mysteries import RULES, mystery, share_right
+from llama_tutorial.viz import record
+model = mystery("{name}")
+with record(model) as trace:
+    rule_{name.lower()} = max(RULES, key=lambda rule: share_right(model, rule))
+left = {{}}
+for layer in range(2):
+    for head in range(2):
+        with trace.replace(f"layers.{{layer}}.heads.{{head}}", "mean"):
+            left[layer, head] = share_right(model, rule_{name.lower()})
+head_{name.lower()} = min(left, key=left.get)
+left_{name.lower()} = left[head_{name.lower()}]"""
+
+
+def left(name: str, part: str, value="mean", at=0) -> float:
+    """What is left of a mystery with a part replaced: of known places, of all places, or its loss."""
+    truth = known.taken_apart(name)
+    model, wanted = mystery(name), RULES[truth["rule"]](digits())
+    with torch.no_grad(), record(model) as trace:
+        model(digits())
+    with torch.no_grad(), trace.replace(part, value):
+        scores = model(digits())
+    right, said = scores.argmax(dim=-1) == wanted, wanted >= 0
+    loss = torch.nn.functional.cross_entropy(scores[said], wanted[said])
+    return (right[said].float().mean(), right.float().mean(), loss)[at].item()
+
 
 # These stand nowhere in the package.
 TRANSFER = {
@@ -14,6 +46,9 @@ TRANSFER = {
             if (far > 1e-4) != (0 <= place - edited < width):
                 return False
     return True""",
+    "mystery_x": found("X"),
+    "mystery_y": found("Y"),
+    "mystery_z": found("Z"),
 }
 
 
@@ -106,4 +141,26 @@ WRONG = [
     ("window_holds", window(lambda seq, width: known.window(seq, width + 1).T.bool()), "the 3 after it"),
     ("window_holds", too_far_only, "a window of 3"),
     ("window_holds", causal_only, "stays there, and should move"),
+    ("rule_x", "two back", "none back"),
+    ("rule_x", "induction", "the answer is one of"),
+    ("rule_y", "the highest so far", "says the same in 48%"),
+    ("rule_z", "the highest so far", "says the same in 42%"),
+    ("head_x", (0, 0), "its map is pretty"),
+    ("head_x", (1, 0), "nobody misses it"),
+    ("head_x", "0.1", "is (layer, head)"),
+    ("head_y", (1, 0), "its map is pretty"),
+    ("head_y", (0, 1), "another head is missed more"),
+    ("head_z", (1, 0), "its map is pretty"),
+    ("head_z", (0, 1), "nobody misses it"),
+    ("left_x", left("X", "layers.0.heads.1", 0), "Its mean was asked for"),
+    ("left_x", left("X", "layers.0.heads.0"), "or a head that nobody misses"),
+    ("left_x", left("X", "layers.0.heads"), "both heads of the layer"),
+    ("left_x", 1 - left("X", "layers.0.heads.1"), "how many are wrong"),
+    ("left_y", left("Y", "layers.0.heads.1"), "head 1 of layer 0, which is not missed most"),
+    ("left_y", left("Y", "layers.0.heads.0", "mean", 2), "that is the loss"),
+    ("left_y", 100 * left("Y", "layers.0.heads.0"), "in per cent"),
+    ("left_z", left("Z", "layers.1.heads.1", "mean", 1), "leave them out"),
+    ("left_z", left("Z", "layers.1.heads.1", 0), "Its mean was asked for"),
+    ("left_z", left("Z", "layers.1.heads.1", 0, 1), "over all places"),
+    ("left_z", left("Z", "layers.1.heads.0"), "a head that nobody misses"),
 ]

@@ -1,21 +1,25 @@
 """Diagnosis: what must hold of an edit and of a count of leaked text, the way to them, what goes wrong, the exercises.
 
+Three mysteries are taken apart by `record` and `replace` whenever an answer about them is judged.
 Subjects are called as moves(score, ids, place), where `score` is a function of ids that gives logits, and as
 seen(ids, read, length).
 """
 
-from functools import partial
+from functools import cache, partial
 
 import torch
 from einops import rearrange
 from jaxtyping import Int
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from ...diagnosis import moves
+from ...viz import record
 from ..course.exercise import Exercise, first_fault, own, said, typed_number
 from ..judge.guard import call
 from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import normal
+from ..mysteries import RULES, digits, mystery, share_right
 
 component = Component("diagnosis")
 
@@ -400,7 +404,170 @@ def fields_of_window(width: int) -> dict:
     }
 
 
+# ------------------------------------------------------------------------------------------------- the mysteries
+
+HEADS = tuple((layer, head) for layer in range(2) for head in range(2))
+
+
+@cache
+def taken_apart(name: str) -> dict:
+    """What is true of a mystery, measured: its rule, what is left without each head, and how sharply each looks."""
+    model, ids = mystery(name), digits()
+    with torch.no_grad(), record(model) as trace:
+        whole = {rule: share_right(model, rule) for rule in RULES}
+        model(ids)
+    rule = max(whole, key=whole.get)
+    wanted = RULES[rule](ids)
+
+    def left(value, *heads) -> tuple[float, float, float]:
+        """Right answers with these heads replaced: the share of known places, that of all places, and the loss."""
+        parts = {f"layers.{layer}.heads.{head}": value for layer, head in heads}
+        with torch.no_grad(), trace.replace(parts):
+            scores = model(ids)
+        right, known = scores.argmax(dim=-1) == wanted, wanted >= 0
+        loss = cross_entropy(scores[known], wanted[known]).item()
+        return right[known].float().mean().item(), right.float().mean().item(), loss
+
+    mean = {each: left("mean", each) for each in HEADS}
+    sharp = {(layer, head): trace[f"layers.{layer}.probs"][:, head, 4:].amax(dim=-1).mean().item()
+             for layer, head in HEADS}  # fmt: skip
+    head = min(HEADS, key=lambda each: mean[each][0])
+    layer_off = left("mean", (head[0], 0), (head[0], 1))
+    return {"rule": rule, "whole": whole, "head": head, "mean": mean, "zero": left(0, head), "sharp": sharp,
+            "layer": layer_off}  # fmt: skip
+
+
+def judge_rule(answer, name: str) -> str:
+    """The sentence on the rule of a mystery."""
+    truth = taken_apart(name)
+    if answer not in [*RULES]:
+        return f"the answer is one of {', '.join(map(repr, RULES))}, got {answer!r:.60}"
+    more = " The place itself is none back." if {answer, truth["rule"]} == {"two back", "three back"} else ""
+    return said(answer == truth["rule"],
+                f"of the places where {answer!r} says a digit, {name} says the same in {truth['whole'][answer]:.0%}; "
+                f"its own rule it keeps in {truth['whole'][truth['rule']]:.0%}.{more}")  # fmt: skip
+
+
+def judge_head(answer, name: str) -> str:
+    """The sentence on the head that does the work of a mystery."""
+    truth = taken_apart(name)
+    if not isinstance(answer, tuple | list) or tuple(answer) not in HEADS:
+        return f"the answer is (layer, head), each 0 or 1, got {answer!r:.60}"
+    answer = tuple(answer)
+    if answer == truth["head"]:
+        return ""
+    left, whole = truth["mean"][answer][0], truth["whole"][truth["rule"]]
+    idle = whole - left < 0.01
+    if idle and truth["sharp"][answer] > truth["sharp"][truth["head"]] - 0.1:
+        return (f"its map is pretty, the largest weight holds {truth['sharp'][answer]:.2f} on average, but nobody "
+                f"misses it: with its mean in its place {left:.1%} are right, as before")  # fmt: skip
+    if idle:
+        return f"nobody misses it: with its mean in its place {left:.1%} are right, as before"
+    return f"it helps, with its mean in its place {left:.1%} are right; but another head is missed more"
+
+
+def judge_left(answer, name: str) -> str:
+    """The sentence on the share of right answers that is left without the head that does the work."""
+    truth = taken_apart(name)
+    head, whole = truth["head"], truth["whole"][truth["rule"]]
+    right, all_places, loss = truth["mean"][head]
+    slips = {
+        100 * right: "that is in per cent; a share lies between 0 and 1",
+        truth["zero"][0]: "that is with zero in the head's place. Its mean was asked for",
+        truth["zero"][1]: "that is with zero in the head's place, and over all places",
+        all_places: "the places at which the rule has nothing to say (−1) count as wrong there: leave them out",
+        whole: "that is the whole model, or a head that nobody misses: is the model called inside `replace`'s block?",
+        whole - right: "that is how much is lost. What is left was asked for",
+        1 - right: "that is how many are wrong. The share that is right was asked for",
+        loss: "that is the loss. The share of right answers was asked for",
+        truth["layer"][0]: "that is with both heads of the layer replaced",
+    }  # fmt: skip
+    for other, (left, *_) in truth["mean"].items():
+        slips.setdefault(left, f"that is without head {other[1]} of layer {other[0]}, which is not missed most")
+    return typed_number(right, 0.003, slips)(answer)
+
+
+def keeps(name: str, hints: tuple[str, str, str], difficulty: int, minutes: int, **more) -> Exercise:
+    """The exercise on a mystery."""
+    low = name.lower()
+    task = f"Type the rule of {name}, the head that does the work, and what is left without it."
+    judges = {f"rule_{low}": judge_rule, f"head_{low}": judge_head, f"left_{low}": judge_left}
+    return Exercise(
+        name=f"mystery_{low}",
+        kind="transfer",
+        task=task,
+        difficulty=difficulty,
+        importance=4,
+        minutes=minutes,
+        hints=hints,
+        starter=f"""model_{low} = mystery("{name}")  # look into it with record, change it with replace
+rule_{low} = ...  # one of RULES, such as "the first"
+head_{low} = ...  # (layer, head), such as (0, 0)
+left_{low} = ...  # the share that is right with that head's mean in its place, three digits or more""",
+        answers={answer: partial(judge, name=name) for answer, judge in judges.items()},
+        **more,
+    )
+
+
 # ----------------------------------------------------------------------------------------------------- the exercises
+
+WORKED_X = """# Without `replace`: what a head says goes into its 16 columns of o_proj. A hook that runs before that
+# matrix puts the mean there. And the other way round: the other three say their mean, and the rule still holds.
+model_x, at = mystery("X"), torch.arange(32) // 16
+
+
+def said_mean(layer, *heads):
+    def change(_, args):
+        (x,) = args
+        off = sum(at == head for head in heads).bool()
+        return (torch.where(off, x.mean(dim=(0, 1)), x),)
+
+    return model_x.model.layers[layer].self_attn.o_proj.register_forward_pre_hook(change)
+
+
+shares = {}
+for head_x in ((0, 0), (0, 1), (1, 0), (1, 1)):
+    hook = said_mean(*head_x)
+    shares[head_x] = share_right(model_x, "three back")
+    hook.remove()
+rule_x, head_x = "three back", min(shares, key=shares.get)
+left_x = shares[head_x]
+hooks = said_mean(head_x[0], 1 - head_x[1]), said_mean(1 - head_x[0], 0, 1)
+print(f"with this head alone: {share_right(model_x, rule_x):.1%}")
+for hook in hooks:
+    hook.remove()"""
+
+WORKED_Y = """# A head that counts can be replaced by one that cannot choose: with all its weights alike, Y answers as
+# before. So what the head does is not in its map, which has no pattern, but in what it hands on: a mean of all digits.
+model_y = mystery("Y")
+with torch.no_grad(), record(model_y) as trace:
+    shares = {rule: share_right(model_y, rule) for rule in RULES}
+rule_y = max(shares, key=shares.get)
+alike = torch.ones(16, 16).tril() / torch.arange(1, 17)[:, None]
+with trace.replace("layers.0.probs", alike):
+    print(f"with all weights of layer 0 alike: {share_right(model_y, rule_y):.1%}")
+left = {}
+for part in ("layers.0.heads.0", "layers.0.heads.1"):
+    with trace.replace(part, "mean"):
+        left[part] = share_right(model_y, rule_y)
+part = min(left, key=left.get)
+head_y, left_y = (0, int(part[-1])), left[part]"""
+
+WORKED_Z = """# By what a head writes, not by what it reads: whoever always says the same has little to say. The two
+# that look alike differ in how far their words spread about their mean, and the one with the wider spread is missed.
+model_z, rule_z = mystery("Z"), "the latest of 5 or more"
+with torch.no_grad(), record(model_z) as trace:
+    model_z(digits())
+spread = {}
+for layer in (0, 1):
+    matrix = model_z.model.layers[layer].self_attn.o_proj.weight.detach()
+    for head in (0, 1):
+        written = trace[f"layers.{layer}.heads.{head}"] @ matrix[:, 16 * head : 16 * head + 16].T
+        spread[layer, head] = written.std(dim=(0, 1)).norm().item()
+head_z = max(spread, key=spread.get)
+with trace.replace("layers.{}.heads.{}".format(*head_z), "mean"):
+    left_z = share_right(model_z, rule_z)"""
+
 
 TRY = "Say whether a probe blames a model that does not leak."
 
@@ -536,5 +703,54 @@ def blames_the_right(probe) -> bool:
             "width − 1 places later.",
         ),
         **fields_of_window(4),
+    ),
+    keeps(
+        "X",
+        title="Mystery X",
+        text="X is a model like W, with another rule. Find three things: the **rule**, one of `RULES`; the **head** "
+        "that does the work, as (layer, head); and what is **left** without it: the share of right answers to `asked` "
+        "with that head's mean in its place, among the places where the rule has something to say.",
+        difficulty=2,
+        minutes=10,
+        hints=(
+            "How did the page find W's rule? And what did it do with each head, one after another?",
+            "*Two heads look at the same place*: a map says where a head looks, not whether anybody uses it. *Nothing "
+            "changes when I replace*: is the model called inside the `with` block? *My share is a little too low*: at "
+            "some places the rule says −1.",
+            "Try all `RULES` with `share_right`. Record a run on `asked`. Then, for each of four heads, put its mean "
+            "in its place and take `share_right` anew, inside the block.",
+        ),
+        worked=WORKED_X,
+    ),
+    keeps(
+        "Y",
+        title="Mystery Y",
+        text="The same three things of Y: its **rule**, the **head** that does the work, and what is **left** with "
+        "that head's mean in its place. Before you measure: which of the four maps would you bet on?",
+        difficulty=3,
+        minutes=10,
+        hints=(
+            "What does a rule need that must know all digits so far, and none in particular?",
+            "*The sharpest map costs nothing*: then it is not used. What would a head look like that counts? *Two "
+            "heads cost something*: the one that costs more is asked for.",
+            "A head that gives every digit the same weight is a mean, and a mean of one-hot digits is a count. Its map "
+            "is dull. Measure all four.",
+        ),
+        worked=WORKED_Y,
+    ),
+    keeps(
+        "Z",
+        title="Mystery Z",
+        text="The same three things of Z: its **rule**, the **head** that does the work, and what is **left** with "
+        "that head's mean in its place. Here zero and mean differ by a lot, and two heads look alike.",
+        difficulty=3,
+        minutes=10,
+        hints=(
+            "At some places this rule has nothing to say. Which, and does `share_right` count them?",
+            "*Both heads of a layer have the same map*: replace them one at a time. *I get more than is asked for*: is "
+            "it zero that stands in the head's place? *My share is too low*: leave out the places with −1.",
+            "As for X: all rules, then all four heads. Take `share_right`, which leaves out −1, and `\"mean\"`, not 0.",
+        ),
+        worked=WORKED_Z,
     ),
 )
