@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from llama_tutorial import LlamaForCausalLM, LlamaModel, diagnose
+from llama_tutorial.classroom.components.diagnosis import taken_apart
+from llama_tutorial.classroom.mysteries import RULES, mystery
 from llama_tutorial.diagnosis import PROBES, moves, who_hears
 
 RIGHT = {
@@ -155,6 +157,39 @@ def test_a_map_of_moves_is_a_triangle():
     assert torch.equal(ids, torch.arange(20).view(2, 10))
     with torch.no_grad():
         assert torch.allclose(found[3], moves(model, ids, 3))
+
+
+# ------------------------------------------------------------------------------------------------- the mysteries
+
+
+@pytest.mark.parametrize("name", ["W", "X", "Y", "Z"])
+def test_a_mystery_keeps_one_rule_and_one_head_is_missed_most(name):
+    truth = taken_apart(name)
+    shares = sorted(truth["whole"].values())
+    left = sorted(each[0] for each in truth["mean"].values())
+    assert shares[-1] > 0.99 > 0.6 > shares[-2] and left[0] < 0.8 < 0.89 < left[1] and left[2] > 0.99
+
+
+@pytest.mark.parametrize("name", ["X", "Y", "Z"])
+def test_a_mystery_holds_the_traps_that_its_judge_names(name):
+    truth = taken_apart(name)
+    head = truth["head"]
+    pretty = [each for each, (left, *_) in truth["mean"].items() if left > 0.99
+              and truth["sharp"][each] > truth["sharp"][head] - 0.1]  # fmt: skip
+    right, everywhere, _ = truth["mean"][head]
+    numbers = {right, truth["zero"][0], truth["layer"][0], *([] if name == "Y" else [everywhere])}
+    apart_by = min(abs(one / other - 1) for one in numbers for other in numbers if one != other)
+    assert pretty and head != (0, 0 if name != "Y" else 1) and len(numbers) == (3 if name == "Y" else 4)
+    assert apart_by > 0.01
+
+
+def test_a_rule_says_nothing_where_it_has_nothing_to_say():
+    ids = torch.tensor([[3, 7, 7, 1, 5]])
+    told = {name: rule(ids)[0].tolist() for name, rule in RULES.items()}
+    assert told["three back"] == [-1, -1, -1, 3, 7] and told["the commonest so far"] == [3, 7, 7, 7, 7]
+    assert told["the latest of 5 or more"] == [-1, 7, 7, 7, 5] and told["the latest below 5"] == [3, 3, 3, 1, 1]
+    with pytest.raises(ValueError, match="W, X, Y or Z, got 'V'"):
+        mystery("V")
 
 
 # -------------------------------------------------------------------------------------------- against the catalogue

@@ -566,7 +566,8 @@ for layer in (0, 1):
         spread[layer, head] = written.std(dim=(0, 1)).norm().item()
 head_z = max(spread, key=spread.get)
 with trace.replace("layers.{}.heads.{}".format(*head_z), "mean"):
-    left_z = share_right(model_z, rule_z)"""
+    kept = share_right(model_z, rule_z)
+left_z = kept"""
 
 
 TRY = "Say whether a probe blames a model that does not leak."
