@@ -142,6 +142,40 @@ class LlamaMLP(nn.Module):
         return y
 """
 
+PREVIOUS = """
+import torch
+def previous_score(probs):
+    seq = probs.shape[-1]
+    mask = torch.eye(seq - 1)
+    mask = torch.nn.functional.pad(mask, (0, 1, 1, 0))
+    there = (probs * mask).sum(-1)
+    total = there.sum(-1).sum(0)
+    return total / ((seq - 1) * len(probs))
+"""
+
+ABLATED = """
+import torch
+def mean_ablated(heads, which):
+    head = heads[:, which]
+    avg = head.sum(dim=(0, 1)) / (head.shape[0] * head.shape[1])
+    here = torch.arange(heads.shape[1]).view(1, -1, 1, 1) == which
+    return torch.where(here, avg, heads)
+"""
+
+INDUCTION = """
+import torch
+def induction_score(probs, ids):
+    before = torch.roll(ids, 1, dims=1)
+    before[:, 0] = -1
+    hit = ids.unsqueeze(2) == before.unsqueeze(1)
+    hit = torch.tril(hit, diagonal=-1)
+    share = torch.einsum('bhqk,bqk->bhq', probs, hit.float())
+    asked = hit.any(-1)
+    score = (share * asked.unsqueeze(1)).sum((0, 2))
+    return score / asked.sum()
+"""
+
+
 MISTAKES = {
     "LlamaMLP": (MLP, [
         ("mlp.silu_on_up", "a = self.act_fn(g)\n        u = self.up_proj(x)",
@@ -299,5 +333,35 @@ MISTAKES = {
         (None, "math.sqrt(self.head_dim)", "3"),
         (None, "return self.o_proj(y)", "return self.o_proj(y) + x"),
         (None, "y = att @ v", "y = att @ k"),
+    ]),
+    "previous_score": (PREVIOUS, [
+        ("inside.the_diagonal", "mask, (0, 1, 1, 0))", "mask, (1, 0, 1, 0))"),
+        ("inside.first_counted", "((seq - 1) *", "(seq *"),
+        ("inside.turned_round", "(0, 1, 1, 0)", "(1, 0, 0, 1)"),
+        ("inside.texts_kept", ".sum(-1).sum(0)\n    return total / ((seq - 1) * len(probs))",
+         ".sum(-1)\n    return total / (seq - 1)"),
+        (None, "* len(probs)", "* probs.shape[1]"),
+        (None, "(probs * mask)", "(probs**2 * mask)"),
+        (None, "total / (", "total.sqrt() / ("),
+    ]),
+    "mean_ablated": (ABLATED, [
+        ("inside.one_for_all_dims", "head.sum(dim=(0, 1)) / (head.shape[0] * head.shape[1])", "head.mean()"),
+        ("inside.mean_of_each_text", "head.sum(dim=(0, 1)) / (head.shape[0] * head.shape[1])",
+         "head.mean(1)[:, None, None]"),
+        ("inside.set_to_zero", "torch.where(here, avg, heads)", "torch.where(here, 0.0, heads)"),
+        ("inside.mean_taken_off", "(here, avg, heads)", "(here, heads - avg, heads)"),
+        ("inside.all_heads", "torch.where(here, avg, heads)", "avg.expand_as(heads).clone()"),
+        (None, "== which", "<= which"),
+        (None, "(head.shape[0] * head.shape[1])", "head.shape[1]"),
+        (None, "(here, avg, heads)", "(here, (heads + avg) / 2, heads)"),
+    ]),
+    "induction_score": (INDUCTION, [
+        ("inside.the_token_again", "before.unsqueeze(1)", "ids.unsqueeze(1)"),
+        ("inside.itself", "diagonal=-1", "diagonal=0"),
+        ("inside.all_queries", "score / asked.sum()", "score / asked.numel()"),
+        ("inside.by_marks", "score / asked.sum()", "score / hit.sum()"),
+        (None, "diagonal=-1", "diagonal=-2"),
+        (None, "score / asked.sum()", "score / asked.any(0).sum()"),
+        (None, "hit.float())", "hit.float()).sqrt()"),
     ]),
 }

@@ -580,3 +580,32 @@ class TheTableIsTheHead(LlamaForCausalLM):
     def tie_weights(self):
         if self.config.tie_word_embeddings:
             self.model.embed_tokens.weight = self.lm_head.weight
+
+
+# ---------------------------------------------------------------------------------------------------- looking inside
+
+
+@right("previous_score")
+def scores_on_the_line_below(probs):
+    return probs.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=(0, 2))
+
+
+@right("previous_score")
+def scores_of_what_is_shifted(probs):
+    return torch.stack([probs[:, head, 1:, :-1].diagonal(dim1=1, dim2=2).mean() for head in range(probs.shape[1])])
+
+
+@right("mean_ablated")
+def ablated_head_by_head(heads, which):
+    parts = [head.mean(dim=(0, 1)).expand_as(head) if i == which else head for i, head in enumerate(heads.unbind(1))]
+    return torch.stack(parts, dim=1)
+
+
+@right("induction_score")
+def induction_query_by_query(probs, ids):
+    total, asked = torch.zeros(probs.shape[1]), 0
+    for text, row in enumerate(ids.tolist()):
+        for query, token in enumerate(row):
+            keys = [key for key in range(1, query) if row[key - 1] == token]
+            total, asked = total + probs[text, :, query, keys].sum(dim=-1), asked + bool(keys)
+    return total / asked

@@ -11,7 +11,7 @@ from torch import nn
 from ...causal_lm import LlamaForCausalLM
 from ..course.exercise import Exercise, first_fault, own, said, same_tensor, typed_number
 from ..judge.guard import Fault, call
-from ..judge.parts import Cases, Component
+from ..judge.parts import Cases, Component, Step
 from ..judge.subjects import normal
 
 component = Component("inside", lesson="12_looking_inside")
@@ -63,17 +63,17 @@ def alike(seq: int):
     return (torch.ones(seq, seq).tril() / torch.arange(1, seq + 1)[:, None])[None, None]
 
 
-@BACK("a head that looks at the token before, and at nothing else, has the score 1", "head")
+@BACK("a head that looks at the token before, and at nothing else, has the score 1", "head", degenerate=True)
 def always(score):
     return score(shifted(5, 1))
 
 
-@BACK("a head that looks everywhere alike", "head")
+@BACK("a head that looks everywhere alike", "head", degenerate=True)
 def everywhere(score):
     return score(alike(4))
 
 
-@BACK("a number for each head", "head")
+@BACK("a number for each head", "head", degenerate=True)
 def three_heads(score):
     return score(attention(1, 1, 3, 6))
 
@@ -88,7 +88,7 @@ def long_texts(score):
     return score(attention(3, 5, 2, 40))
 
 
-@MEANS("one text, one place: a head is its own mean, and all stays as it is", "batch head query dim")
+@MEANS("one text, one place: a head is its own mean, and all stays as it is", "batch head query dim", degenerate=True)
 def one_place(ablated):
     return ablated(normal(4, 1, 3, 1, 4), 1)
 
@@ -118,7 +118,7 @@ def given_stays(ablated):
 SAID = torch.tensor([[3, 1, 4, 3, 5, 3], [2, 2, 7, 8, 2, 7]])  # one after another, and side by side
 
 
-@COPIES("a head that looks at what followed has the score 1: 3 1 4 3, and 1 followed 3", "head")
+@COPIES("a head that looks at what followed has the score 1: 3 1 4 3, and 1 followed 3", "head", degenerate=True)
 def copied(score):
     return score(F.one_hot(torch.tensor([0, 0, 0, 1]), 4).float()[None, None], torch.tensor([[3, 1, 4, 3]]))
 
@@ -159,9 +159,73 @@ def adapt(answer):
     return subject
 
 
-component.part(previous_score, adapt, BACK)
-component.part(mean_ablated, adapt, MEANS)
-component.part(induction_score, adapt, COPIES)
+ASKING, KEYS = "the queries that have a token before", "the keys of the tokens before"
+BEFORE, TO_BEFORE = "which key is the token before", "the shares on the token before"
+TO_ANY, BY_QUERY = "the shares on it, 0 elsewhere", "the share on it, for each query"
+BACK_SUM, BACK_SCORE = "the shares on it, summed", "each head's mean share"
+
+
+def steps_back(probs):
+    """What is computed on the way to the score of the token before: its places picked, or all others left out."""
+    seq = probs.shape[-1]
+    before = torch.ones(seq, seq).tril(-1).triu(-1) > 0
+    queries = torch.arange(1, seq)
+    return [
+        Step(ASKING, queries, (), axes="query", waypoint=True),
+        Step(KEYS, queries - 1, (), axes="query", waypoint=True),
+        Step(BEFORE, before, (), axes="query key", waypoint=True),
+        Step(TO_ANY, probs * before, (BEFORE,), axes="batch head query key", waypoint=True),
+        Step(BY_QUERY, (probs * before).sum(dim=-1), (TO_ANY,), axes="batch head query", waypoint=True),
+        Step(TO_BEFORE, probs[:, :, queries, queries - 1], (ASKING, KEYS), axes="batch head query", waypoint=True),
+        Step(BACK_SUM, (probs * before).sum(dim=(0, 2, 3)), (), axes="head", waypoint=True),
+        Step(BACK_SCORE, previous_score(probs), (BY_QUERY, TO_BEFORE, BACK_SUM), axes="head"),
+    ]
+
+
+NUMBERS, WHICH = "the heads' numbers", "which head it is"
+HEAD, HEAD_SUM = "what that head says", "what it says, summed over texts and places"
+MEAN, ABLATED = "the head's mean over texts and places", "the head at its mean, the others as they are"
+
+
+def steps_to_mean(heads, which):
+    """What is computed on the way to a head at its mean."""
+    head, numbers = heads[:, which], torch.arange(heads.shape[1])
+    return [
+        Step(NUMBERS, numbers, (), axes="head", waypoint=True),
+        Step(WHICH, numbers == which, (), axes="head", waypoint=True),
+        Step(HEAD, head, (), axes="batch query dim", waypoint=True),
+        Step(HEAD_SUM, head.sum(dim=(0, 1)), (HEAD,), axes="dim", waypoint=True),
+        Step(MEAN, head.mean(dim=(0, 1)), (HEAD, HEAD_SUM), axes="dim"),
+        Step(ABLATED, mean_ablated(heads, which), (WHICH, MEAN), axes="batch head query dim"),
+    ]
+
+
+STOOD, FOLLOWED = "where the same token stood earlier", "which keys followed it there"
+MARKED_SHARES, THERE = "the shares on those keys, 0 elsewhere", "what each query gives to those keys"
+COPYING, SUMMED = "which queries have such a key", "the shares on those keys, summed"
+COPY_SCORE = "each head's mean over the queries that have one"
+
+
+def steps_of_copying(probs, ids):
+    """What is computed on the way to the score for induction."""
+    stood = (ids[:, :, None] == ids[:, None, :]).tril(-1)
+    marked = F.pad(stood[:, :, :-1], (1, 0)).tril(-1)
+    shares = probs * marked[:, None]
+    there = shares.sum(dim=-1)
+    return [
+        Step(STOOD, stood, (), axes="batch query key", waypoint=True),
+        Step(FOLLOWED, marked, (STOOD,), axes="batch query key"),
+        Step(MARKED_SHARES, shares, (FOLLOWED,), axes="batch head query key", waypoint=True),
+        Step(THERE, there, (MARKED_SHARES,), axes="batch head query", waypoint=True),
+        Step(COPYING, marked.any(dim=-1), (), axes="batch query", waypoint=True),
+        Step(SUMMED, there.sum(dim=(0, 2)), (THERE,), axes="head", waypoint=True),
+        Step(COPY_SCORE, induction_score(probs, ids), (FOLLOWED, SUMMED), axes="head"),
+    ]
+
+
+component.part(previous_score, adapt, BACK, steps_back)
+component.part(mean_ablated, adapt, MEANS, steps_to_mean)
+component.part(induction_score, adapt, COPIES, steps_of_copying)
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -170,8 +234,12 @@ WRONG_NAME = "A head gets a name that it does not deserve, or none, and nobody s
 WRONG_COST = "What the head costs comes out too large or too small; no error says so."
 
 
-def bug(name: str, part: str, *edits, says: str):
-    component.bug(name, part, *edits, step="", symptom=WRONG_COST if part == "mean_ablated" else WRONG_NAME, says=says)
+LAST = {"previous_score": BACK_SCORE, "mean_ablated": ABLATED, "induction_score": COPY_SCORE}
+
+
+def bug(name: str, part: str, *edits, says: str, step: str = ""):
+    symptom = WRONG_COST if part == "mean_ablated" else WRONG_NAME
+    component.bug(name, part, *edits, step=step or LAST[part], symptom=symptom, says=says)
 
 
 def divided_by_all(probs):
@@ -207,37 +275,48 @@ bug("changes_what_was_given", "mean_ablated", {"heads.clone()": "heads"},
     says="You write into the tensor that was given, so whoever measures with it again measures the ablated one: "
     "clone it first.")
 bug("one_for_all_dims", "mean_ablated", {".mean(dim=(0, 1))": ".mean()"},
+    step=MEAN,
     says="That is one number for the whole head. Each of its dims has a mean of its own.")
 bug("mean_of_each_text", "mean_ablated", {".mean(dim=(0, 1))": ".mean(dim=1, keepdim=True)"},
+    step=MEAN,
     says="That is a mean for each text, which still says something about it. Average over the texts as well.")
 bug("mean_of_each_place", "mean_ablated", {".mean(dim=(0, 1))": ".mean(dim=0)"},
+    step=MEAN,
     says="That is a mean for each place, which still says where a token stands. Average over the places as well.")
 bug("set_to_zero", "mean_ablated", {"heads[:, which].mean(dim=(0, 1))": "0"},
+    step=MEAN,
     says="That is zero: it takes away what the head always says, too. Put its mean there.")
 bug("mean_of_all_heads", "mean_ablated", {"heads[:, which].mean(dim=(0, 1))": "heads.mean(dim=(0, 1, 2))"},
+    step=MEAN,
     says="That is the mean of all heads. Average only what this head says.")
 bug("mean_taken_off", "mean_ablated", {"changed[:, which] = ": "changed[:, which] -= "},
     says="You take the mean off and keep what varies. It is the other way round: keep the mean.")
 bug("a_token", "mean_ablated",
     {"changed[:, which] =": "changed[:, :, which] =", "heads[:, which].mean(dim=(0, 1))": "heads.mean(dim=(0, 2))"},
+    step=MEAN,
     says="The third axis is the place in the text. Heads are the second.")
 bug("each_head", "mean_ablated",
     {"changed[:, which] = heads[:, which].mean(dim=(0, 1))": "changed[:] = heads.mean(dim=(0, 2), keepdim=True)"},
+    step=MEAN,
     says="All heads say their mean. Only the one that `which` names should.")
 bug("all_heads", "mean_ablated", {"changed[:, which]": "changed[:]"},
     says="All heads are replaced. Only the one that `which` names should be.")
 
 bug("the_token_again", "induction_score", {"F.pad(stood[:, :, :-1], (1, 0)).tril(-1)": "stood"},
+    step=FOLLOWED,
     says="That looks at the same token again. What *followed* it is asked for: one key to the right.")
 bug("what_stood_before", "induction_score", {"F.pad(stood[:, :, :-1], (1, 0))": "F.pad(stood[:, :, 1:], (0, 1))"},
+    step=FOLLOWED,
     says="That looks at what stood before the earlier place. What followed it is asked for.")
 bug("itself", "induction_score", {"(1, 0)).tril(-1)": "(1, 0))"},
+    step=FOLLOWED,
     says="Where a token follows itself, as in 2 2, the key after the first is the query's own place. Leave it out.")
 bug("all_queries", "induction_score", {"/ copying.sum()": "/ copying.numel()"},
     says="Most queries have no earlier place to copy from. Divide by those that have one.")
 bug("by_marks", "induction_score", {"/ copying.sum()": "/ marked.sum()"},
     says="You divide by the number of marked keys. A query with two of them counts once: divide by the queries.")
 bug("query_moved", "induction_score", {"F.pad(stood[:, :, :-1], (1, 0))": "F.pad(stood[:, :-1], (0, 0, 1, 0))"},
+    step=FOLLOWED,
     says="You move the marks along the queries. It is the key that goes one on: shift the last axis.")
 bug("mean_over_keys", "induction_score", {".sum(dim=-1)": ".mean(dim=-1)"},
     says="Shares of attention are added up over the marked keys, not averaged over all keys.")
