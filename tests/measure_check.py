@@ -35,13 +35,21 @@ CELLS = itertools.count()
 
 
 def as_a_cell(wrong):
-    """A wrong version that stands in the catalogue whole, as if a notebook's cell had defined it."""
-    source = textwrap.dedent(inspect.getsource(wrong))
-    file = f"<cell {next(CELLS)}>"
+    """A wrong version that stands in the catalogue whole, as if a notebook's cell had defined it, and what it closes
+    over as well."""
+    source, name, file = textwrap.dedent(inspect.getsource(wrong)), wrong.__name__, f"<cell {next(CELLS)}>"
+    if name == "<lambda>":
+        nodes = ast.walk(ast.parse(inspect.getsource(inspect.getmodule(wrong))))
+        first = wrong.__code__.co_firstlineno
+        (made,) = [node for node in nodes if isinstance(node, ast.Lambda) and node.lineno == first]
+        source, name = f"answer = {ast.unparse(made)}\n", "answer"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     space = dict(vars(inspect.getmodule(wrong)), __name__="__main__")
+    if inspect.isfunction(wrong):
+        space |= {held: as_a_cell(value) if inspect.isfunction(value) else value
+                  for held, value in inspect.getclosurevars(wrong).nonlocals.items()}  # fmt: skip
     exec(compile(source, file, "exec"), space)
-    return space[wrong.__name__]
+    return space[name]
 
 
 def edited_statements(component, spelling) -> set[int] | None:

@@ -315,6 +315,37 @@ def rms_norm(x, weight, eps):
     assert error.step == "x / √(mean + eps)" and error.line == (6, "rows.append(row / (mean + eps))")
 
 
+DRAWN = """import torch
+from llama_tutorial.sampling import keep_top_p
+def draw(logits, temperature, top_k, top_p, generator):
+    if temperature == 0:
+        return logits.argmax(-1)
+    heated = logits.float() / temperature
+    if top_k:
+        least = heated.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+        heated = heated.where(heated >= least, float("-inf"))
+    if top_p:
+        heated = keep_top_p(heated, top_p)
+    shares = heated.exp() / heated.exp().sum(-1, keepdim=True)
+    return torch.multinomial(shares, 1, generator=generator).squeeze(1)
+"""
+
+
+@pytest.mark.parametrize(
+    "there, instead, step, number",
+    [
+        ("/ temperature", "/ temperature**3", "the logits over T", 6),
+        ("-1:]", "-1:] + 1", "the k highest of them, the others −inf", 8),
+        ("top_p)\n", "top_p / 2)\n", "those that hold p, the others −inf", 11),
+        ("heated.exp() /", "heated.exp().sqrt() /", "the shares of what is left", 12),
+    ],
+)
+def test_a_draw_is_told_the_step_that_is_missing_by_its_line(there, instead, step, number):
+    assert check(written_in(DRAWN, "draw")).passed
+    error = fails(written_in(DRAWN.replace(there, instead), "draw"))
+    assert error.bug is None and error.step == step and error.line[0] == number, error
+
+
 def test_the_line_is_added_to_a_mistake_that_has_a_name():
     error = fails(attention_with(scaled="scores"), "LlamaAttention")
     assert error.bug == "attention.no_scale" and error.step == "q · k / √dim"

@@ -180,7 +180,9 @@ def adapt_draw(function):
 
 def drawn(name: str, says: str, logits, *how, **more):
     """Enter the case `name`: how often each token is drawn."""
-    DRAWS(says, "batch vocab", tolerance=0.015)(lambda draws: draws(logits, *how, **more)).__name__ = name
+    alike = how == (1.0,) and not more  # at T = 1, without a cut, the first steps have one another's numbers
+    enter = DRAWS(says, "batch vocab", tolerance=0.015, degenerate=alike)
+    enter(lambda draws: draws(logits, *how, **more)).__name__ = name
 
 
 drawn("as_it_is", "T = 1: as often as softmax says", MIXED, 1.0)
@@ -210,7 +212,29 @@ def same_again(draws):
 
 
 OF_OTHERS = "lowest_first sums_of_logits k_equals_dropped p_reached_is_not_enough sums_in_half one_cuts".split()
-component.part(draw, adapt_draw, DRAWS, unseen=tuple(OF_OTHERS))
+BEST, HEATED, FROM = "the favourite of each row", "the logits over T", "the shares of what is left"
+K_LEFT, P_LEFT = "the k highest of them, the others −inf", "those that hold p, the others −inf"
+
+
+def steps_of_draw(logits, temperature, top_k=None, top_p=None):
+    """What is computed on the way to the tokens that are drawn, for the many rows of which they are drawn."""
+    drawn_by_ours = adapt_draw(draw)(logits, temperature, top_k, top_p)
+    often = Step("how often each token is drawn", drawn_by_ours, (), waypoint=True)
+    rows = logits.repeat_interleave(OF, dim=0)
+    if temperature == 0:
+        return [Step(BEST, rows.argmax(dim=-1), (), axes="batch"), often]
+    scores = rows / temperature
+    steps = [Step(HEATED, scores, (), axes="batch vocab")]
+    if top_k is not None:
+        scores = keep_top_k(scores, top_k)
+        steps.append(Step(K_LEFT, scores, axes="batch vocab"))
+    if top_p is not None:
+        scores = keep_top_p(scores, top_p)
+        steps.append(Step(P_LEFT, scores, axes="batch vocab"))
+    return [*steps, Step(FROM, scores.softmax(dim=-1), axes="batch vocab"), often]
+
+
+component.part(draw, adapt_draw, DRAWS, steps_of_draw, unseen=tuple(OF_OTHERS))
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -222,15 +246,15 @@ FILL = "logits.masked_fill(logits < least, -torch.inf)"
 
 
 def of_k(name: str, symptom: str, *edits, says: str, step=CUT):
-    component.bug(name, "keep_top_k", *edits, step=step, symptom=symptom, says=says)
+    component.bug(name, "keep_top_k", *edits, step=(step, K_LEFT), symptom=symptom, says=says)
 
 
 def of_p(name: str, symptom: str, *edits, says: str, step=RETURNED):
-    component.bug(name, "keep_top_p", *edits, step=step, symptom=symptom, says=says)
+    component.bug(name, "keep_top_p", *edits, step=(step, P_LEFT), symptom=symptom, says=says)
 
 
-def of_draw(name: str, symptom: str, *edits, says: str):
-    component.bug(name, "draw", *edits, step="", symptom=symptom, says=says)
+def of_draw(name: str, symptom: str, *edits, says: str, step=HEATED):
+    component.bug(name, "draw", *edits, step=step, symptom=symptom, says=says)
 
 
 BACK = "torch.full_like(logits, -torch.inf).scatter(-1, order, ordered.masked_fill(beyond, -torch.inf))"
@@ -325,25 +349,33 @@ of_draw("cut_before_temperature", NARROW,
         {"torch.float32)) / temperature": "torch.float32))", "scores.softmax": "(scores / temperature).softmax"},
         says="You cut first and then apply T. p is a share of what T has made: divide before you cut.")
 of_draw("p_before_k", TAIL, {CUT_K + CUT_P: CUT_P + CUT_K},
+        step=(K_LEFT, P_LEFT),
         says="You cut p before k. p then is a share of all, not of what k left: k comes first.")
 of_draw("k_without_asking", "An error about None.", {CUT_K: "    scores = keep_top_k(scores, top_k)\n"},
+        step=FROM,
         says="top_k may be None, and then nothing is cut to k: ask first.")
 of_draw("p_without_asking", "An error about None.", {CUT_P: "    scores = keep_top_p(scores, top_p)\n"},
+        step=FROM,
         says="top_p may be None, and then nothing is cut to p: ask first.")
 of_draw("scores_drawn", "An error about inf, nan or a negative element.", {"scores.softmax(dim=-1)": "scores"},
+        step=FROM,
         says="You draw from scores, and some are negative. multinomial asks for shares: softmax first.")
-of_draw("k_forgotten", TAIL, {CUT_K: ""}, says="top_k changes nothing: cut to k where it is given.")
-of_draw("p_forgotten", TAIL, {CUT_P: ""}, says="top_p changes nothing: cut to p where it is given.")
+of_draw("k_forgotten", TAIL, {CUT_K: ""}, step=K_LEFT, says="top_k changes nothing: cut to k where it is given.")
+of_draw("p_forgotten", TAIL, {CUT_P: ""}, step=P_LEFT, says="top_p changes nothing: cut to p where it is given.")
 of_draw("always_greedy", "The same text whatever the seed.",
         {"torch.multinomial(scores.softmax(dim=-1), 1, generator=generator)[:, 0]": "scores.argmax(dim=-1)"},
+        step=FROM,
         says="The favourite comes out every time. Draw: torch.multinomial of the shares.")
 of_draw("zero_divides", "An error about NaN or inf at temperature 0.",
         {"    if temperature < 1e-20:  # so little is 0: the division would overflow\n"
          "        return logits.argmax(dim=-1)\n": ""},
+        step=BEST,
         says="At temperature 0 you divide by 0. 0 means: the likeliest, without a draw.")
 of_draw("generator_unused", "The same seed gives other texts.", {", generator=generator": ""},
+        step="",
         says="The generator has no say: the same seed draws other tokens. Hand it to the draw.")
 of_draw("column_left", "An error about shapes, or (batch, 1) where one number a row belongs.", {")[:, 0]": ")"},
+        step="",
         says="multinomial gives (batch, draws), one column for one draw. Take that column out.")
 # fmt: on
 
