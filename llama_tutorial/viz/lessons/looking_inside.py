@@ -17,6 +17,7 @@ from ..kit.canvas import (
     ORANGE,
     PURPLE,
     RED,
+    WHITE,
     Scale,
     canvas,
     dark,
@@ -123,7 +124,8 @@ def inside_lens(reads, guesses, chances, leads):
 
     `reads`: the tokens; `guesses` rows from the embedding upwards of the token that leads at each place, `chances`
     (row place) their share; `leads`: for each row (share of places where the token just read leads, share where the
-    right next one does). Where the right token leads up to the end, its cells are boxed.
+    right next one does). A cell is orange where the token itself leads, blue where the right next one does, and boxed
+    where that leads up to the end.
     """
     chances, leads, count = numbers(chances), numbers(leads), len(reads) - 1
     rows = len(guesses)
@@ -131,10 +133,13 @@ def inside_lens(reads, guesses, chances, leads):
         raise ValueError(f"inside_lens takes {rows} rows of guesses, as many of chances (row place) and of leads "
                          f"(row 2), got {chances.shape} and {leads.shape}")
     since = [_since([row[place] for row in guesses], reads[place + 1]) for place in range(count)]
-    right, late = sum(start < rows for start in since), sum(rows - 2 <= start < rows for start in since)
-    c = canvas(152 + 48 * rows + 20, f"{right} of {count} guesses come right, {late} of them only in the last two "
-               "layers", "A cell: the likeliest next token if the model stopped there, darker = surer; boxed from "
-               "where the right one leads. Right: many texts.")  # fmt: skip
+    right = sum(start < rows for start in since)
+    (first, start), (last, end) = (100 * leads[[0, -1]]).round().astype(int)
+    c = canvas(140 + 48 * rows + 66, f"From layer to layer the token itself gives way ({first} to {last} %) to the "
+               f"right next one ({start} to {end} %)" if first > last and end > start else
+               f"Itself leads at {first} % first, at {last} % last; the right next one at {start} %, at {end} %",
+               "A cell: the token that leads if the model stopped there, darker = surer; boxed from where the right "
+               "one stays.")  # fmt: skip
     left, wide, high, top = 134, min(680 / count, 96), 48, 124
     c.say(left - 14, top - 16, "comes next", 10.5, INK, "right", weight="bold")
     c.say(left - 14, top + rows * high + 24, "reads", 10.5, INK, "right", weight="bold")
@@ -144,25 +149,30 @@ def inside_lens(reads, guesses, chances, leads):
         _fit(c, x, top - 16, reads[place + 1], wide, dark(BLUE) if good else GREY, "bold" if good else "normal")
         _fit(c, x, top + rows * high + 24, reads[place], wide, INK)
         for row in range(rows):
-            y, color = top + (rows - 1 - row) * high, tuple(probability(chances[row, place]))
+            guess, y = guesses[row][place], top + (rows - 1 - row) * high
+            hue = BLUE if guess == reads[place + 1] else ORANGE if guess == reads[place] else GREY
+            sure = min(1.25 * chances[row, place], 1)
+            color = tint(hue, 0.92 - 0.4 * sure if hue == GREY else 0.72 * (1 - sure))
             c.bar(x - wide / 2 + 1, y + 1, wide - 2, high - 2, color)
-            _fit(c, x, y + high / 2 + 4, guesses[row][place], wide - 4, on(color))
+            _fit(c, x, y + high / 2 + 4, guess, wide - 4, on(color), "bold" if hue == BLUE else "normal")
         if good:
             tall = rows - since[place]
-            c.box(x - wide / 2 + 1, top + 1, wide - 2, tall * high - 2, None, 5, edge=BLUE, px=3.2)
-    x, full = left + count * wide + 22, 1000 - 54 - (left + count * wide + 22)
-    c.run(x, top - 32, [("leads over all text", INK, "bold")], 10)
-    c.run(x, top - 14, [("itself ", dark(ORANGE), "bold"), ("the right one", dark(BLUE), "bold")], 10)
+            c.box(x - wide / 2 + 1, top + 1, wide - 2, tall * high - 2, None, 5, edge=dark(BLUE), px=2.6)
+    x, full = left + count * wide + 22, 1000 - 60 - (left + count * wide + 22)
+    c.run(x, top - 16, [("over all text", INK, "bold")], 10.5)
     for row, (itself, good) in enumerate(leads):
         y = top + (rows - 1 - row) * high
         c.say(left - 14, y + high / 2 + 4, f"after layer {row - 1}" if row else "embedding", 10.5, GREY, "right")
         for up, share, hue in ((0, itself, ORANGE), (20, good, BLUE)):
-            c.bar(x, y + 5 + up, max(full * share, 0.8), 17, tint(hue, 0.25))
+            c.bar(x, y + 5 + up, max(full * share, 0.8), 17, hue)
             c.say(x + full * share + 5, y + 14 + up, f"{100 * share:.0f} %", 9, dark(hue), va="center_baseline")
+    c.run(left, c.height - 16, [("orange: the token itself     ", dark(ORANGE), "bold"),
+                                ("blue: the right next one     ", dark(BLUE), "bold"),
+                                ("grey: another", GREY)], 10.5)  # fmt: skip
     told = ", ".join(f"{'after layer ' + str(row - 1) if row else 'embedding'}: itself {itself:.0%}, right {good:.0%}"
                      for row, (itself, good) in enumerate(leads))  # fmt: skip
-    return c.done(f"The guess layer by layer for “{''.join(reads).strip()}”: {right} of {count} come right, {late} "
-                  f"only in the last two layers. Over held-out text leads at the {told}.")
+    return c.done(f"The guess layer by layer for “{''.join(reads).strip()}”: at first most tokens guess themselves, in "
+                  f"the end {right} of {count} the right next one. Over held-out text leads at the {told}.")
 
 
 def _since(guesses, right):
@@ -174,61 +184,83 @@ def _since(guesses, right):
 
 
 def _fit(c, x, y, token, wide, color, weight="normal"):
-    """A token in its column, smaller where it is long."""
+    """A token in its column, smaller where it is long; its end left out where it would be too small."""
     word = printable(token) if token.isprintable() or "\n" in token else "·"
     size = min(11, 11 * (wide - 6) / max(c.measure(word, 11, weight, mono=True), 1))
-    c.say(x, y, word, max(size, 6), color, "center", weight=weight, mono=True)
+    if size < 7:
+        letter = c.measure("n" * 20, 7, weight, mono=True) / 20
+        word, size = word[: max(int((wide - 6) / letter) - 1, 1)] + "…", 7
+    c.say(x, y, word, size, color, "center", weight=weight, mono=True)
 
 
 # ----------------------------------------------------------------------------------------------------- dials by use
 
 
 def dials_by_use(inv_freq, use, costs, trained=256):
-    """The pairs of rotary as dials: shaded by how much of queries and keys lies in them, and what each is good for.
+    """The pairs of rotary as dials: upwards how full each is, downwards what it costs to do without its turning.
 
-    `use`: name → share of each pair, for some heads; `costs`: name → how far the loss rises for each pair, a bar each.
-    A dial's sector is what its hand sweeps within the `trained` length.
+    `use`: name → share of each pair; the first as bars, the others, single heads, as strips. `costs`: name → how far
+    the loss rises for each pair, hanging side by side. A dial's sector is what its hand sweeps within the `trained`
+    length.
     """
     speeds, use = speeds_of(inv_freq), {name: numbers(each) for name, each in use.items()}
     costs, pairs = {name: numbers(each) for name, each in costs.items()}, len(speeds)
-    most, dear = (int(next(iter(each.values())).argmax()) for each in (use, costs))
-    c = canvas(204 + 34 * len(use) + 118 * len(costs), f"Pair {most} is the fullest, and pair {dear} is the one whose "
-               "turning matters", f"A dial is a pair of numbers, its sector what its hand sweeps in {trained} tokens. "
-               "Rows: how a head's queries and keys fill the pairs.")  # fmt: skip
-    left, wide = 190, 780 / pairs
-    for pair, speed in enumerate(speeds):
-        x, angle = left + (pair + 0.5) * wide, speed * trained
-        share = float(next(iter(use.values()))[pair] / next(iter(use.values())).max())
-        c.ring(x, 130, 17, None, 0, tint(PURPLE, 0.9 - 0.75 * share))
-        sector(c, x, 130, 17, 0, min(angle, TURN - 1e-3), tint(PURPLE, 0.75 - 0.75 * share))
-        c.ring(x, 130, 17, tint(PURPLE, 0.3), 1.4, None)
-        c.say(x, 164, rounded(TURN / speed), 8.5, GREY, "center")
-        c.say(x, 102, str(pair), 9.5, INK, "center", weight="bold" if pair in (most, dear) else "normal")
-    c.say(left - 14, 102, "pair", 10.5, GREY, "right")
-    c.say(left - 14, 164, "tokens per turn", 10.5, GREY, "right")
-    top = max(float(each.max()) for each in use.values())
-    for i, (name, each) in enumerate(use.items()):
-        y = 178 + 34 * i
-        c.say(left - 14, y + 15, name, 10.5, INK, "right", "center_baseline")
+    (of_all, full), strips = next(iter(use.items())), list(use.items())[1:]
+    most, dear = int(full.argmax()), int(next(iter(costs.values())).argmax())
+    c = canvas(458 + (36 if strips else 0) + 32 * len(strips),
+               f"Pair {most} is the fullest, but pair {dear} is the one that must turn" if most != dear else
+               f"Pair {most} is the fullest, and the one that must turn",
+               f"A dial: a pair of numbers, and what its hand sweeps in {trained} tokens. Above it how full the pair "
+               "is, below what a change of it costs.")  # fmt: skip
+    left, wide, base, hang = 190, 780 / pairs, 216, 306
+    for pair in sorted({most, dear}):
+        c.box(left + pair * wide + 1, 84, wide - 2, 342, tint(GREY, 0.9), 6)
+    _dials(c, speeds, trained, left, wide, base + 40, (most, dear))
+    for pair, share in enumerate(full):
+        x, tall, bold = left + (pair + 0.5) * wide, 100 * share / full.max(), pair in (most, dear)
+        c.bar(x - 15, base - tall, 30, tall, BLUE if bold else tint(BLUE, 0.45))
+        c.say(x, base - tall - 7, f"{100 * share:.0f} %", 11 if bold else 9, dark(BLUE), "center",
+              weight="bold" if bold else "normal")  # fmt: skip
+    c.say(left - 14, base - 36, "how full", 10.5, dark(BLUE), "right", weight="bold")
+    c.say(left - 14, base - 19, of_all, 10, GREY, "right")
+    scale, thin = max(float(each.max()) for each in costs.values()), 34 / len(costs)
+    c.say(left - 14, hang + 22, "loss rises by", 10, GREY, "right")
+    for i, (name, each) in enumerate(costs.items()):
+        hue = (RED, GOLD)[i % 2]
+        c.say(left - 14, hang + 41 + 18 * i, name, 10.5, dark(hue), "right", weight="bold")
+        for pair, cost in enumerate(each):
+            x, tall = left + (pair + 0.5) * wide - 17 + thin * i, 96 * max(float(cost), 0) / scale
+            c.bar(x + 1, hang, thin - 2, max(tall, 0.8), hue)
+            if i == 0 and tall > 24:
+                size, weight = (11, "bold") if pair == dear else (9, "normal")
+                c.say(left + (pair + 0.5) * wide, hang + tall + 14, f"{cost:.2f}", size, dark(hue), "center",
+                      weight=weight)  # fmt: skip
+    c.line(left, hang, left + pairs * wide, hang, GREY)
+    for i, (name, each) in enumerate(strips):
+        y, top = 464 + 32 * i, max(float(each.max()) for _, each in strips)
+        c.say(left - 14, y + 14, name, 10.5, INK, "right", "center_baseline")
         for pair, share in enumerate(each):
             color = tuple(probability(share / top))
-            c.bar(left + pair * wide + 1, y, wide - 2, 30, color)
-            c.say(left + (pair + 0.5) * wide, y + 15, f"{100 * share:.0f} %", 9, on(color), "center", "center_baseline")
-    scale = max(float(each.max()) for each in costs.values())
-    for i, (name, each) in enumerate(costs.items()):
-        base = 178 + 34 * len(use) + 118 * (i + 1) - 14
-        c.say(left - 14, base - 30, name, 10.5, INK, "right")
-        c.say(left - 14, base - 13, "loss rises by", 10, GREY, "right")
-        c.line(left, base, left + pairs * wide, base, FAINT)
-        for pair, cost in enumerate(each):
-            tall = 76 * max(float(cost), 0) / scale
-            x = left + pair * wide
-            c.bar(x + 5, base - tall, wide - 10, max(tall, 0.8), (RED, ORANGE)[i % 2])
-            c.say(x + wide / 2, base - tall - 6, f"{cost + 0.0:.2f}".replace("-0.00", "0.00"), 9,
-                  INK if cost > 0.01 else GREY, "center")
+            c.bar(left + pair * wide + 1, y, wide - 2, 28, color)
+            c.say(left + (pair + 0.5) * wide, y + 14, f"{100 * share:.0f} %", 9, on(color), "center", "center_baseline")
+    if strips:
+        c.say(left, 454, "how full they are in single heads", 10.5, dark(BLUE), weight="bold")
     told = "; ".join(f"{name}: most at pair {int(each.argmax())}, {each.max():.2f}" for name, each in
                      [*use.items(), *costs.items()])  # fmt: skip
-    return c.done(f"{pairs} dials of rotary by use: {told}.")
+    return c.done(f"{pairs} dials of rotary, above each how full it is, below what the loss rises by: {told}.")
+
+
+def _dials(c, speeds, trained, left, wide, y, bold):
+    """A row of dials with their numbers and how many tokens a turn takes; those in `bold` stand out."""
+    for pair, speed in enumerate(speeds):
+        x, strong = left + (pair + 0.5) * wide, pair in bold
+        c.ring(x, y + 8, 17, None, 0, WHITE)
+        sector(c, x, y + 8, 17, 0, min(speed * trained, TURN - 1e-3), tint(PURPLE, 0.25 if strong else 0.6))
+        c.ring(x, y + 8, 17, tint(PURPLE, 0 if strong else 0.3), 1.8 if strong else 1.4, None)
+        c.say(x, y - 17, str(pair), 10.5 if strong else 9.5, INK, "center", weight="bold" if strong else "normal")
+        c.say(x, y + 41, rounded(TURN / speed), 8.5, GREY, "center")
+    c.say(left - 14, y - 17, "pair", 10.5, GREY, "right")
+    c.say(left - 14, y + 41, "tokens per turn", 10.5, GREY, "right")
 
 
 # -------------------------------------------------------------------------------------------------------- induction
