@@ -315,6 +315,24 @@ def rms_norm(x, weight, eps):
     assert error.step == "x / √(mean + eps)" and error.line == (6, "rows.append(row / (mean + eps))")
 
 
+PADDED = """import torch
+import torch.nn.functional as F
+def next_token_loss(logits, input_ids):
+    asked = F.pad(input_ids[:, 1:].long(), (0, 1), value=-100)
+    scores = logits.double() if logits.dtype == torch.float64 else logits.float()
+    return F.cross_entropy(scores.flatten(0, 1), asked.flatten(), ignore_index=-100)
+"""
+
+
+@pytest.mark.parametrize(
+    "there, instead, number", [("logits.float()", "logits.float() / 3", 5), ("index=-100)", "index=-100) * 2", 6)]
+)
+def test_targets_that_wait_for_a_wrong_loss_are_not_blamed(there, instead, number):
+    assert check(written_in(PADDED, "next_token_loss")).passed
+    error = fails(written_in(PADDED.replace(there, instead), "next_token_loss"))
+    assert error.line[0] == number, error
+
+
 DRAWN = """import torch
 from llama_tutorial.sampling import keep_top_p
 def draw(logits, temperature, top_k, top_p, generator):

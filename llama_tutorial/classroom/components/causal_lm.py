@@ -249,8 +249,10 @@ def loss_steps(logits, input_ids):
     raised = logits.to(torch.promote_types(logits.dtype, torch.float32))[:, :-1]
     surprise = -raised.log_softmax(dim=-1).gather(-1, asked[..., None])[..., 0]
     return [
+        Step("the scores where something is asked", raised, (), waypoint=True, axes=AXES),
         Step(NEXT, asked, (), axes="batch seq"),
-        Step(SURPRISE, surprise, inside="cross_entropy", axes="batch seq"),
+        Step("the same, and nothing asked at the last place", F.pad(asked, (0, 1), value=-100), waypoint=True),
+        Step(SURPRISE, surprise, (NEXT,), inside="cross_entropy", axes="batch seq"),
         Step(MEAN, surprise.mean()),
     ]
 
