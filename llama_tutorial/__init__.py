@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .config import LlamaConfig
     from .decoder_layer import LlamaDecoderLayer
     from .diagnosis import diagnose
+    from .fast import faster
     from .generation import generate, load_shipped, talk
     from .kv_cache import KVCache
     from .mlp import LlamaMLP
@@ -39,6 +40,7 @@ _HOME = {
     "KVCache": "kv_cache",
     "Tokenizer": "tokenizer",
     "diagnose": "diagnosis",
+    "faster": "fast",
     "generate": "generation",
     "load_shipped": "generation",
     "talk": "generation",
@@ -65,6 +67,7 @@ __all__ = [
     "__version__",
     "check",
     "diagnose",
+    "faster",
     "generate",
     "load_shipped",
     "talk",

@@ -6,8 +6,8 @@ The same numbers with fewer launches, less to read, and one step that is compile
 # Exported from notebooks/15_fast.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "fuse_linears", "beside", "quantize", "FusedLinear", "Apart", "Int8Linear", "turn", "FastLayer", "Faster",
-    "side_by_side", "of_its_own", "compiled", "check_model", "faster",
+    "beside", "fuse_linears", "FusedLinear", "quantize", "Int8Linear", "Apart", "side_by_side", "turn",
+    "FastLayer", "Faster", "of_its_own", "compiled", "check_model", "faster",
 ]
 
 import time
@@ -28,6 +28,16 @@ from .model import positions_and_mask
 from .sampling import check_logits
 
 
+def beside(parts: list[Tensor]) -> Tensor:
+    """The tensors joined along their first axis; where they already are views of one tensor, that one."""
+    first, end = parts[0], 0
+    for part in parts:
+        if part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr() or part.storage_offset() != end:
+            return torch.cat([part.detach() for part in parts])
+        end = part.storage_offset() + part.numel()
+    return first.detach().as_strided((sum(len(part) for part in parts), *first.shape[1:]), first.stride(), 0)
+
+
 @torch.no_grad()
 def fuse_linears(linears: list[nn.Linear]) -> tuple[Float[Tensor, "out in"], Float[Tensor, " out"] | None]:
     """One weight and one bias for layers that read the same vector: their rows, one below the other.
@@ -46,27 +56,6 @@ def fuse_linears(linears: list[nn.Linear]) -> tuple[Float[Tensor, "out in"], Flo
     return tuple(fused)
 
 
-def beside(parts: list[Tensor]) -> Tensor:
-    """The tensors joined along their first axis; where they already are views of one tensor, that one."""
-    first, end = parts[0], 0
-    for part in parts:
-        if part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr() or part.storage_offset() != end:
-            return torch.cat([part.detach() for part in parts])
-        end = part.storage_offset() + part.numel()
-    return first.detach().as_strided((sum(len(part) for part in parts), *first.shape[1:]), first.stride(), 0)
-
-
-def quantize(weight: Float[Tensor, "out in"]) -> tuple[Int8[Tensor, "out in"], Float[Tensor, " out"]]:
-    """A weight as whole numbers from −127 to 127 and one scale for each row: weight ≈ numbers · scale.
-
-    The largest number of a row becomes ±127, so an error is at most half a scale. Source: Dettmers et al. 2022,
-    section 2, with rows for the output channels.
-    """
-    weight = weight.float()
-    scale = (weight.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-    return (weight / rearrange(scale, "out -> out 1")).round().to(torch.int8), scale
-
-
 class FusedLinear(nn.Module):
     """One product of matrices in the place of several: (..., in) → (..., out)."""
 
@@ -79,11 +68,15 @@ class FusedLinear(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
-class Apart(nn.ModuleList):
-    """The outputs of several linear layers, one beside the other, each computed by itself."""
+def quantize(weight: Float[Tensor, "out in"]) -> tuple[Int8[Tensor, "out in"], Float[Tensor, " out"]]:
+    """A weight as whole numbers from −127 to 127 and one scale for each row: weight ≈ numbers · scale.
 
-    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        return torch.cat([linear(x) for linear in self], dim=-1)
+    The largest number of a row becomes ±127, so an error is at most half a scale. Source: Dettmers et al. 2022,
+    section 2, with rows for the output channels.
+    """
+    weight = weight.float()
+    scale = (weight.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+    return (weight / rearrange(scale, "out -> out 1")).round().to(torch.int8), scale
 
 
 class Int8Linear(nn.Module):
@@ -110,6 +103,23 @@ class Int8Linear(nn.Module):
             out = F.linear(rows, self.weight.to(x.dtype)) * self.scale
         out = out if self.bias is None else out + self.bias
         return out.view(*x.shape[:-1], -1)
+
+
+class Apart(nn.ModuleList):
+    """The outputs of several linear layers, one beside the other, each computed by itself."""
+
+    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+        return torch.cat([linear(x) for linear in self], dim=-1)
+
+
+def side_by_side(linears: list[nn.Linear], make: Callable, fuse: bool) -> nn.Module:
+    """One module that computes what several linear layers compute of the same vector, one beside the other."""
+    if not fuse:
+        return Apart(make(linear.weight, linear.bias) for linear in linears)
+    if make is FusedLinear:
+        return make(*fuse_linears(linears))
+    biases = None if linears[0].bias is None else torch.cat([linear.bias for linear in linears])
+    return make(torch.cat([linear.weight for linear in linears]), biases)
 
 
 def turn(x: Float[Tensor, "batch head seq dim"], cos: Tensor, sin: Tensor) -> Float[Tensor, "batch head seq dim"]:
@@ -157,21 +167,6 @@ class FastLayer(nn.Module):
             return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(batch, 1, -1)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
         return mixed.transpose(1, 2).reshape(batch, seq, -1)
-
-
-def side_by_side(linears: list[nn.Linear], make: Callable, fuse: bool) -> nn.Module:
-    """One module that computes what several linear layers compute of the same vector, one beside the other."""
-    if not fuse:
-        return Apart(make(linear.weight, linear.bias) for linear in linears)
-    if make is FusedLinear:
-        return make(*fuse_linears(linears))
-    biases = None if linears[0].bias is None else torch.cat([linear.bias for linear in linears])
-    return make(torch.cat([linear.weight for linear in linears]), biases)
-
-
-def of_its_own(function: Callable) -> Callable:
-    """The same function with code of its own, at which the compiler keeps what it makes: it goes when this goes."""
-    return types.FunctionType(function.__code__.replace(), function.__globals__, argdefs=function.__defaults__)
 
 
 class Faster(nn.Module):
@@ -350,6 +345,11 @@ class Faster(nn.Module):
             self.prefixes[length] = self.places[:length].clone()
             torch._dynamo.mark_dynamic(self.prefixes[length], 0)
         return self.prefixes[length]
+
+
+def of_its_own(function: Callable) -> Callable:
+    """The same function with code of its own, at which the compiler keeps what it makes: it goes when this goes."""
+    return types.FunctionType(function.__code__.replace(), function.__globals__, argdefs=function.__defaults__)
 
 
 def compiled(quick: Faster, whole: bool) -> Callable:
