@@ -2,7 +2,8 @@
 
 `explained` puts an error into words after it has come, from the signature's shapes. `checks` refuse what PyTorch would
 pass over in silence (docs/silent_mistakes.md lists it). `Fields` is what lets a config be read like a dict, and `Later`
-gives a class the methods of a later lesson. This folder imports nothing of ours.
+gives a class the methods of a later lesson. `subject` is the door of `diagnose`, any language
+model behind one call. This folder imports nothing of ours.
 """
 
 from .checks import (

@@ -647,7 +647,7 @@ component.exercises = (
             "windows that are in it, divided by how many there are.",
         ),
         answers={"seen_before": component.parts["seen_before"]},
-        why="Before any loss is believed, this number should be near 0. On shuffled, overlapping windows it is 1.",
+        why="Before any loss is believed, this number should be near 0. On shuffled, overlapping windows it is not.",
     ),
     Exercise(
         name="mended_leak",

@@ -26,45 +26,63 @@ from ..kit.canvas import (
 CURVES = (BLUE, ORANGE, GREEN, RED, PURPLE, CYAN, GOLD, INK)
 
 
-def blind_curves(steps, curves):
-    """Losses against steps: `curves` maps a letter to numbers (seed, mark), drawn as a band with its mean in it.
+def blind_curves(steps, curves, title=None):
+    """Losses against steps: `curves` maps a letter or a name to numbers (seed, mark), one for each of `steps`.
 
-    `steps` are those of the marks. At the right end, enlarged, each letter stands at its last mean between its best and
-    worst seed. Raises ValueError unless there are two to eight curves with a number for each step.
+    Left the means; a lens enlarges where they end: there, a dot for each seed, a bar from best to worst, and a stroke
+    at the mean. With one seed each, the names stand at the ends instead. The title, unless given, counts who ends lower
+    than the rest. Raises ValueError unless there are two
+    to eight curves with a number for each step.
     """
     steps, given = numbers(list(steps)), {name: numbers(each) for name, each in curves.items()}
     fits = all(each.ndim == 2 and each.shape[1] == len(steps) for each in given.values())
     if not (2 <= len(given) <= len(CURVES) and fits and len(steps) > 1):
         raise ValueError(f"curves must be two to eight, each (seed, {len(steps)}), got "
                          f"{ {name: each.shape for name, each in given.items()} }")
-    ends = np.array([each[:, -1] for each in given.values()])
-    many = ("Two", "Three", "Four", "Five", "Six", "Seven", "Eight")[len(given) - 2]
-    c = canvas(500, f"{many} models, one of them right: which?",
-               "Loss on the exam, band = best to worst seed, line = mean; right: where they end, enlarged.")
+    count = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight")
+    ends = {name: each[:, -1] for name, each in given.items()}
+    seeded = max(map(len, given.values())) > 1
+    means = np.sort([each.mean() for each in ends.values()])
+    lower = int(np.argmax(np.diff(means))) + 1
+    c = canvas(486, title or f"{count[len(given) - 1]} models, one of them right. {count[lower - 1]} "
+               f"end{'s' * (lower == 1)} lower than the other {count[len(given) - lower - 1].lower()}: which is it?",
+               "Loss on the exam while they learn, in nats a letter" + seeded * ". Right, enlarged: the end, a dot for "
+               "each seed" + ".")
     begin = 1 if len(steps) > 2 else 0  # the first mark, before any step, is the same for all
     steps, given = steps[begin:], {name: each[:, begin:] for name, each in given.items()}
-    x = Scale((steps[0], steps[-1]), (112, 590))
-    every = np.concatenate([each.ravel() for each in given.values()])
-    y = Scale((every.max() + 0.05, every.min() - 0.1), (100, 430))
-    for (_, each), hue in zip(given.items(), CURVES):
-        c.band(x(steps), y(each.min(0)), y(each.max(0)), hue, alpha=0.16)
-    for (_, each), hue in zip(given.items(), CURVES):
-        c.curve(x(steps), y(each.mean(0)), hue, 2.2, cap="round")
-    c.axis(x, 430, steps[:: max(1, len(steps) // 6)], label="step")
-    ticks = [tick for tick in np.arange(0, 12, 0.2) if every.min() - 0.1 <= tick <= every.max() + 0.05]
-    c.axis(y, 112, ticks, [f"{tick:.1f}" for tick in ticks], side="left", label="nats a letter")
-    room = max(0.02, 0.12 * (ends.max() - ends.min()))
-    z = Scale((ends.max() + room, ends.min() - room), (100, 430))
-    order = list(given)
-    for row, (name, hue) in enumerate(zip(order, CURVES)):
-        at, low, high, mean = 706 + row * (256 / max(1, len(order) - 1)), *(z(f(ends[row])) for f in
-                                                                            (np.max, np.min, np.mean))  # fmt: skip
-        c.box(at - 9, low, 18, max(2, high - low), tint(hue, 0.7), 6)
-        c.line(at - 13, mean, at + 13, mean, hue, 3)
-        c.say(at, 452, name, 13, dark(hue), "center", weight="bold")
-    ticks = [tick for tick in np.arange(0, 12, 0.1) if ends.min() - room <= tick <= ends.max() + room]
-    c.axis(z, 668, ticks, [f"{tick:.1f}" for tick in ticks], side="left", label="at the end")
-    told = ", ".join(f"{name} {row.mean():.2f} ({row.min():.2f} to {row.max():.2f})" for name, row in zip(order, ends))
+    every, last = np.concatenate([each.mean(0) for each in given.values()]), np.concatenate([*ends.values()])
+    room = 0.08 * (last.max() - last.min()) + 0.005
+    low, high = last.min() - room, last.max() + room
+    x, top, bottom = Scale((steps[0], steps[-1]), (84, 470 if seeded else 850)), 104, 412
+    y, z = Scale((max(every.max(), high), min(every.min(), low)), (top, bottom)), Scale((high, low), (top, bottom))
+    left, right = 560, 968
+    if seeded:
+        c.band([476, left], [y(high), top], [y(low), bottom], tint(GREY, 0.88))
+        c.bar(left, top, right - left, bottom - top, tint(GREY, 0.88))
+        c.line(476, y(high), 476, y(low), GREY, 3)
+    for each, hue in zip(given.values(), CURVES):
+        c.curve(x(steps), y(each.mean(0)), hue, 2.6, cap="round")
+    c.axis(x, bottom, steps[:: max(1, len(steps) // 6)], label="step")
+    spread = max(every.max(), high) - min(every.min(), low)
+    ticks = np.arange(0, 12, 0.2 if spread < 1.2 else 0.5)
+    c.axis(y, 84, [tick for tick in ticks if y.values[1] <= tick <= y.values[0]],
+           [f"{tick:.1f}" for tick in ticks if y.values[1] <= tick <= y.values[0]], side="left")
+    step = 0.1 if high - low < 0.6 else 0.5
+    for tick in (tick for tick in np.arange(0, 12, step) if seeded and low <= tick <= high):
+        c.line(left, z(tick), right, z(tick), WHITE, 2)
+        c.say(left + 6, z(tick) - 5, f"{tick:.1f}", 9.5, GREY)
+    for column, ((name, seeds), hue) in enumerate(zip(ends.items(), CURVES)):
+        if not seeded:
+            c.say(860, y(seeds.mean()), f"{name}  {seeds.mean():.2f}", 12, dark(hue), va="center_baseline",
+                  weight="bold")
+            continue
+        at = left + 34 + (column + 0.5) * (right - left - 40) / len(ends)
+        c.box(at - 9, z(seeds.max()) - 6, 18, z(seeds.min()) - z(seeds.max()) + 12, tint(hue, 0.62), 9)
+        c.line(at - 15, z(seeds.mean()), at + 15, z(seeds.mean()), dark(hue), 3)
+        for seed in seeds:
+            c.ring(at, z(seed), 3, dark(hue), 1, dark(hue))
+        c.say(at, bottom + 26, name, 15 if len(name) == 1 else 12, dark(hue), "center", weight="bold")
+    told = ", ".join(f"{name} {row.mean():.2f} ({row.min():.2f} to {row.max():.2f})" for name, row in ends.items())
     return c.done(f"Exam losses of {len(given)} models without names over {steps[-1]:.0f} steps; they end at {told}.")
 
 
