@@ -6,8 +6,8 @@ The same numbers with fewer launches, less to read, and one step that is compile
 # Exported from notebooks/15_fast.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "beside", "fuse_linears", "FusedLinear", "quantize", "Int8Linear", "Apart", "side_by_side", "turn",
-    "FastLayer", "Faster", "of_its_own", "compiled", "check_model", "faster",
+    "beside", "fuse_linears", "FusedLinear", "turn", "FastLayer", "Apart", "side_by_side", "quantize",
+    "Int8Linear", "Faster", "of_its_own", "compiled", "check_model", "faster",
 ]
 
 import time
@@ -68,60 +68,6 @@ class FusedLinear(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
-def quantize(weight: Float[Tensor, "out in"]) -> tuple[Int8[Tensor, "out in"], Float[Tensor, " out"]]:
-    """A weight as whole numbers from −127 to 127 and one scale for each row: weight ≈ numbers · scale.
-
-    The largest number of a row becomes ±127, so an error is at most half a scale. Source: Dettmers et al. 2022,
-    section 2, with rows for the output channels.
-    """
-    weight = weight.float()
-    scale = (weight.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-    return (weight / rearrange(scale, "out -> out 1")).round().to(torch.int8), scale
-
-
-class Int8Linear(nn.Module):
-    """A linear layer whose weight is read as int8: (..., in) → (..., out), computed in the dtype of x.
-
-    For a few rows on the CPU PyTorch's own kernel reads the numbers as they are; for many, they are widened first,
-    which is then a small part of the work.
-    """
-
-    FEW = 32
-
-    def __init__(self, weight: Float[Tensor, "out in"], bias: Float[Tensor, " out"] | None = None):
-        super().__init__()
-        numbers, scale = quantize(weight)
-        self.register_buffer("weight", numbers)
-        self.register_buffer("scale", scale.to(torch.bfloat16))
-        self.register_buffer("bias", None if bias is None else bias.detach().to(torch.bfloat16))
-
-    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        rows = x.reshape(-1, x.shape[-1])
-        if len(rows) <= self.FEW and x.device.type == "cpu":
-            out = torch._weight_int8pack_mm(rows, self.weight, self.scale)
-        else:
-            out = F.linear(rows, self.weight.to(x.dtype)) * self.scale
-        out = out if self.bias is None else out + self.bias
-        return out.view(*x.shape[:-1], -1)
-
-
-class Apart(nn.ModuleList):
-    """The outputs of several linear layers, one beside the other, each computed by itself."""
-
-    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        return torch.cat([linear(x) for linear in self], dim=-1)
-
-
-def side_by_side(linears: list[nn.Linear], make: Callable, fuse: bool) -> nn.Module:
-    """One module that computes what several linear layers compute of the same vector, one beside the other."""
-    if not fuse:
-        return Apart(make(linear.weight, linear.bias) for linear in linears)
-    if make is FusedLinear:
-        return make(*fuse_linears(linears))
-    biases = None if linears[0].bias is None else torch.cat([linear.bias for linear in linears])
-    return make(torch.cat([linear.weight for linear in linears]), biases)
-
-
 def turn(x: Float[Tensor, "batch head seq dim"], cos: Tensor, sin: Tensor) -> Float[Tensor, "batch head seq dim"]:
     """`rotate` with cos and sin as wide as a head: each number times cos, its partner half a head away times sin."""
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
@@ -167,6 +113,60 @@ class FastLayer(nn.Module):
             return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(batch, 1, -1)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
         return mixed.transpose(1, 2).reshape(batch, seq, -1)
+
+
+class Apart(nn.ModuleList):
+    """The outputs of several linear layers, one beside the other, each computed by itself."""
+
+    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+        return torch.cat([linear(x) for linear in self], dim=-1)
+
+
+def side_by_side(linears: list[nn.Linear], make: Callable, fuse: bool) -> nn.Module:
+    """One module that computes what several linear layers compute of the same vector, one beside the other."""
+    if not fuse:
+        return Apart(make(linear.weight, linear.bias) for linear in linears)
+    if make is FusedLinear:
+        return make(*fuse_linears(linears))
+    biases = None if linears[0].bias is None else torch.cat([linear.bias for linear in linears])
+    return make(torch.cat([linear.weight for linear in linears]), biases)
+
+
+def quantize(weight: Float[Tensor, "out in"]) -> tuple[Int8[Tensor, "out in"], Float[Tensor, " out"]]:
+    """A weight as whole numbers from −127 to 127 and one scale for each row: weight ≈ numbers · scale.
+
+    The largest number of a row becomes ±127, so an error is at most half a scale. Source: Dettmers et al. 2022,
+    section 2, with rows for the output channels.
+    """
+    weight = weight.float()
+    scale = (weight.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+    return (weight / rearrange(scale, "out -> out 1")).round().to(torch.int8), scale
+
+
+class Int8Linear(nn.Module):
+    """A linear layer whose weight is read as int8: (..., in) → (..., out), computed in the dtype of x.
+
+    For a few rows on the CPU PyTorch's own kernel reads the numbers as they are; for many, they are widened first,
+    which is then a small part of the work.
+    """
+
+    FEW = 32
+
+    def __init__(self, weight: Float[Tensor, "out in"], bias: Float[Tensor, " out"] | None = None):
+        super().__init__()
+        numbers, scale = quantize(weight)
+        self.register_buffer("weight", numbers)
+        self.register_buffer("scale", scale.to(torch.bfloat16))
+        self.register_buffer("bias", None if bias is None else bias.detach().to(torch.bfloat16))
+
+    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+        rows = x.reshape(-1, x.shape[-1])
+        if len(rows) <= self.FEW and x.device.type == "cpu":
+            out = torch._weight_int8pack_mm(rows, self.weight, self.scale)
+        else:
+            out = F.linear(rows, self.weight.to(x.dtype)) * self.scale
+        out = out if self.bias is None else out + self.bias
+        return out.view(*x.shape[:-1], -1)
 
 
 class Faster(nn.Module):

@@ -365,6 +365,26 @@ FIGURES = {
     "edit_maps": lambda: viz.edit_maps({
         "right": np.triu(np.ones((12, 12))), "the mask one late": np.triu(np.full((12, 12), 0.1), -1),
         "everything": np.full((12, 12), 0.01), "nothing": np.eye(12)}),
+    "token_times": lambda: viz.token_times(
+        {"small": {"ours": 0.69, "transformers": 1.0, "fused": 0.47, "compiled": 0.34, "8 bits": 0.4},
+         "large": {"ours": 40.7, "transformers": 42, "fused": 40.2, "8 bits": 8.5}},
+        {"small": {"bare, 4 bytes": 0.2, "bare, 1 byte": 0.05}, "large": {"bare, 4 bytes": 35, "bare, 1 byte": 8.7}}),
+    "token_times, first": lambda: viz.token_times(
+        {"small": {"ours": 0.69, "other": 1}}, {"small": {"a copy": 0.1, "one product": 0.2}}),
+    "rows_below": lambda: viz.rows_below(
+        [{"q_proj": 128, "k_proj": 64, "v_proj": 64}, {"gate_proj": 352, "up_proj": 352}], 128),
+    "places_read": lambda: viz.places_read(
+        60, {"all places": (2048, 0.24), "rounded up": (64, 0.045), "what is filled": (60, 0.032)}),
+    "kernel_lanes": lambda: viz.kernel_lanes({
+        name: [(("products", "attention", "the rest")[i % 3], apart * i, apart * i + 4) for i in range(count)]
+        for name, count, apart in (("ours", 47, 12), ("fused", 34, 9), ("compiled", 8, 6))}),
+    "whole_numbers": lambda: viz.whole_numbers(
+        [[1.27, -0.5, 0.004], [0.254, 0.101, -0.2]], [[127, -50, 0], [127, 50, -100]], [0.01, 0.002]),
+    "scale_errors": lambda: viz.scale_errors(
+        [0.3, 0.31, 0.28, 0.35, 0.005, 0.3, 0.29, 0.33], [0.006] * 8, outlier=4),
+    "crossing": lambda: viz.crossing([1, 4, 16, 64], {
+        "float32": [0.112, 0.16, 0.3, 0.8], "int8, the kernel": [0.053, 0.11, 0.4, 1.56],
+        "int8, widened first": [0.3, 0.33, 0.4, 0.82]}),
     "probes_and_bugs": lambda: viz.probes_and_bugs({
         name: SimpleNamespace(rows=[SimpleNamespace(probe=probe, state=state) for probe, state in zip(
             ("gives scores", "is causal", "learns everywhere", "ignores padding", "first guess"), states)])
