@@ -6,8 +6,8 @@ The same numbers with fewer launches, less to read, and one step that is compile
 # Exported from notebooks/15_fast.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "beside", "fuse_linears", "FusedLinear", "turn", "FastLayer", "Apart", "side_by_side", "quantize",
-    "Int8Linear", "Faster", "of_its_own", "compiled", "check_model", "faster",
+    "ONEDNN", "LARGE", "product", "beside", "fuse_linears", "FusedLinear", "turn_wide", "FastLayer", "Apart",
+    "side_by_side", "quantize", "Int8Linear", "Faster", "of_its_own", "compiled", "check_model", "faster",
 ]
 
 import time
@@ -26,6 +26,26 @@ from .causal_lm import LlamaForCausalLM
 from .doors import Later, check_attention_mask, check_ids, check_number
 from .model import positions_and_mask
 from .sampling import check_logits
+
+ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+LARGE = 2**18  # from so many multiplications on, oneDNN's call is worth its time
+
+
+def product(x: Float[Tensor, "*batch in"], weight: Float[Tensor, "out in"], bias=None) -> Float[Tensor, "*batch out"]:
+    """`F.linear`, in float32 on the CPU by whoever does it quickest there.
+
+    PyTorch has two libraries, MKL and oneDNN, and asks MKL for float32, which is slow on some processors; of small
+    products oneDNN's call alone takes longer. The compiler does not know that call, and writes a small product of one
+    vector itself, into one loop with what stands around it.
+    """
+    work = x.numel() * len(weight)
+    if x.dtype == torch.float32 and x.device.type == "cpu":
+        if torch.compiler.is_compiling() and x.numel() == x.shape[-1] and work < LARGE:
+            out = (x.unsqueeze(-2) * weight).sum(dim=-1)
+            return out if bias is None else out + bias
+        if ONEDNN and work >= LARGE and not torch.compiler.is_compiling():
+            return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return F.linear(x, weight, bias)
 
 
 def beside(parts: list[Tensor]) -> Tensor:
@@ -65,10 +85,10 @@ class FusedLinear(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.detach())
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        return F.linear(x, self.weight, self.bias)
+        return product(x, self.weight, self.bias)
 
 
-def turn(x: Float[Tensor, "batch head seq dim"], cos: Tensor, sin: Tensor) -> Float[Tensor, "batch head seq dim"]:
+def turn_wide(x: Float[Tensor, "batch head seq dim"], cos: Tensor, sin: Tensor) -> Float[Tensor, "batch head seq dim"]:
     """`rotate` with cos and sin as wide as a head: each number times cos, its partner half a head away times sin."""
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
 
@@ -103,7 +123,7 @@ class FastLayer(nn.Module):
     def attend(self, x, cos, sin, keys, values, places, seen, mask):
         batch, seq = x.shape[:2]
         all_heads = self.qkv(x).view(batch, seq, -1, self.dim).transpose(1, 2)  # batch (heads + kv + kv) seq dim
-        turned = turn(all_heads[:, : self.heads + self.kv], cos, sin)  # queries and keys at once
+        turned = turn_wide(all_heads[:, : self.heads + self.kv], cos, sin)  # queries and keys at once
         q, k = turned.split([self.heads, self.kv], dim=1)
         keys.index_copy_(2, places, k)
         values.index_copy_(2, places, all_heads[:, self.heads + self.kv :])
@@ -147,7 +167,8 @@ class Int8Linear(nn.Module):
     """A linear layer whose weight is read as int8: (..., in) → (..., out), computed in the dtype of x.
 
     For a few rows on the CPU PyTorch's own kernel reads the numbers as they are; for many, they are widened first,
-    which is then a small part of the work.
+    which is then a small part of the work. So they are where the kernel would read past a row's end: it takes sixteen
+    numbers at a time, and does not look.
     """
 
     FEW = 32
@@ -161,7 +182,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         rows = x.reshape(-1, x.shape[-1])
-        if len(rows) <= self.FEW and x.device.type == "cpu":
+        if len(rows) <= self.FEW and rows.shape[1] % 16 == 0 and x.device.type == "cpu":
             out = torch._weight_int8pack_mm(rows, self.weight, self.scale)
         else:
             out = F.linear(rows, self.weight.to(x.dtype)) * self.scale
@@ -193,7 +214,8 @@ class Faster(nn.Module):
         self.lm_head = make(head)
         self.register_buffer("table", self.lm_head.weight if table is head else table.detach())
         self.register_buffer("gain", model.model.norm.weight.detach().to(dtype))
-        self.register_buffer("places", torch.arange(max_length, device=head.device))
+        size = (max_length // self.ROUND + 2) * self.ROUND  # more than is ever read, so that one step fits all lengths
+        self.register_buffer("places", torch.arange(size, device=head.device))
         cos, sin = model.model.rotary_emb.angles(self.places)
         self.register_buffer("cos", repeat(cos, "seq pair -> seq (two pair)", two=2).to(dtype))
         self.register_buffer("sin", rearrange([-sin, sin], "two seq pair -> seq (two pair)").to(dtype))
@@ -223,7 +245,7 @@ class Faster(nn.Module):
     def step(self, ids, at, seen, real, padding, store, layers=None):
         """Logits of one new token a row, in shapes that stay the same from token to token.
 
-        `at` (1) is its place, `seen` the places that are read, more than are filled; `real` (batch max_length) is
+        `at` (1) is its place, `seen` the places that are read, more than are filled; `real` (batch key) is
         False at padding, `padding` (batch 1) the number of those, None where there is none.
         """
         mask = seen <= at
@@ -266,7 +288,7 @@ class Faster(nn.Module):
         self.check_fits(start, max_new_tokens)
         real = padding = None
         if attention_mask is not None and not attention_mask.all():
-            real = torch.ones(batch, self.max_length, dtype=torch.bool, device=device)
+            real = torch.ones(batch, len(self.places), dtype=torch.bool, device=device)
             real[:, :start] = attention_mask
             padding = reduce(~real, "batch key -> batch 1", "sum")
         store = self.room(batch)
@@ -275,12 +297,12 @@ class Faster(nn.Module):
                 seen = None if real is None else real[:, :at]
                 logits = self.scores(self.read_text(unread, seen, store)[:, -1])
             else:
-                logits = self.one_more(unread[:, -1:], at - 1, real, padding, store)
-            if device.type == "cpu" or at % 32 == 0:
+                logits = self.one_more(unread, at - 1, real, padding, store)
+            if (device.type == "cpu" or at % 32 == 0) and not logits.amax(dim=-1).isfinite().all():
                 check_logits(logits)
             chosen = choose(logits)
             yield chosen
-            newest = rearrange(chosen, "batch -> batch 1")
+            newest = chosen[:, None]  # batch -> batch 1; in words it would take longer than a small product
             unread = newest if use_cache else torch.cat([unread, newest], dim=1)
         self.kept = store
 
@@ -300,7 +322,7 @@ class Faster(nn.Module):
         """
         store, self.kept = self.kept, None
         if store is None or len(store[0][0]) != batch:
-            shape = (batch, self.config.num_key_value_heads, self.max_length, self.config.head_dim)
+            shape = (batch, self.config.num_key_value_heads, len(self.places), self.config.head_dim)
             store = [(self.gain.new_zeros(shape), self.gain.new_zeros(shape)) for _ in self.layers]
             if self.compile and self.gain.is_cuda:  # a recorded graph writes where it was recorded
                 for part in (part for pair in store for part in pair):
@@ -340,7 +362,7 @@ class Faster(nn.Module):
 
     def filled(self, length):
         """The places up to a length, rounded up: what is read of the store. Its size may change without compiling."""
-        length = min(-(-length // self.ROUND) * self.ROUND, self.max_length)
+        length = -(-length // self.ROUND) * self.ROUND
         if length not in self.prefixes:
             self.prefixes[length] = self.places[:length].clone()
             torch._dynamo.mark_dynamic(self.prefixes[length], 0)

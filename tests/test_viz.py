@@ -376,7 +376,8 @@ FIGURES = {
     "places_read": lambda: viz.places_read(
         60, {"all places": (2048, 0.24), "rounded up": (64, 0.045), "what is filled": (60, 0.032)}),
     "kernel_lanes": lambda: viz.kernel_lanes({
-        name: [(("products", "attention", "the rest")[i % 3], apart * i, apart * i + 4) for i in range(count)]
+        name: [(("products", "attention", "the rest")[i % 3] if count > 8 else "merged", apart * i, apart * i + 4)
+               for i in range(count)]
         for name, count, apart in (("ours", 47, 12), ("fused", 34, 9), ("compiled", 8, 6))}),
     "whole_numbers": lambda: viz.whole_numbers(
         [[1.27, -0.5, 0.004], [0.254, 0.101, -0.2]], [[127, -50, 0], [127, 50, -100]], [0.01, 0.002]),

@@ -6,6 +6,7 @@ from ..kit.canvas import (
     BLUE,
     CYAN,
     FAINT,
+    GREEN,
     GREY,
     HUES,
     INK,
@@ -20,7 +21,7 @@ from ..kit.canvas import (
     tint,
 )
 
-KINDS = {"products": BLUE, "attention": CYAN, "the rest": ORANGE}
+KINDS = {"products": BLUE, "attention": CYAN, "the rest": ORANGE, "merged": GREEN}
 
 
 def token_times(models, limits):
@@ -46,7 +47,7 @@ def token_times(models, limits):
             c.say(x(ms) + 8, y + 12, f"{ms:.3g} ms", 11, INK, "left", "center_baseline", "bold", halo="white")
         foot = 116 + 34 * len(ways) - 4
         for what, ms in limits[name].items():
-            c.line(x(ms), 110, x(ms), foot, RED, 1.6, (4, 3))
+            c.line(x(ms), 110, x(ms), 112 + 34 * len(ways), RED, 1.6, (4, 3))
             c.say(x(ms), foot + 16, f"{what}: {ms:.2g} ms", 10, dark(RED),
                   "left" if x(ms) < left + wide * 0.55 else "right")
             foot += 15
@@ -152,7 +153,8 @@ def kernel_lanes(lanes):
     c.axis(x, foot - 10, [tick for tick in range(0, 2000, 50 if max(spans.values()) < 400 else 200)
                           if tick <= max(spans.values())], label="µs")
     at = 150
-    for kind, hue in KINDS.items():
+    for kind, hue in ((kind, hue) for kind, hue in KINDS.items() if any(
+            kind == each for lane in lanes.values() for each, *_ in lane)):
         c.bar(at, foot + 24, 14, 14, hue)
         at = c.run(at + 20, foot + 36, [(kind, dark(hue), "bold")], 10.5) + 24
     told = "; ".join(f"{name} {counts[name]} launches in {spans[name]:.0f} microseconds" for name in lanes)
