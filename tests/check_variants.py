@@ -10,6 +10,7 @@ from torch import nn
 
 from llama_tutorial import LlamaAttention, LlamaConfig, LlamaMLP, LlamaRMSNorm, LlamaRotaryEmbedding
 from llama_tutorial.causal_lm import LlamaForCausalLM
+from llama_tutorial.fast import beside
 from llama_tutorial.rotary import rotary_frequencies, rotate
 
 RIGHT = []  # (object, exercise)
@@ -609,3 +610,52 @@ def induction_query_by_query(probs, ids):
             keys = [key for key in range(1, query) if row[key - 1] == token]
             total, asked = total + probs[text, :, query, keys].sum(dim=-1), asked + bool(keys)
     return total / asked
+
+
+# ------------------------------------------------------------------------------------------------- the faster model
+
+
+@right("quantize")
+def quantized_where_nothing_is_zero(weight):
+    largest = torch.max(torch.abs(weight.to(torch.float32)), dim=-1, keepdim=True)[0]
+    scale = torch.where(largest == 0, 1.0, largest / 127)
+    return torch.clamp(torch.round(weight.float() / scale), -127, 127).to(torch.int8), scale.squeeze(1)
+
+
+@right("quantize")
+def quantized_row_by_row(weight):
+    scales = [max(row.abs().max().item(), 1e-30) / 127 for row in weight.float()]
+    rows = [(row / scale).round().char() for row, scale in zip(weight.float(), scales)]
+    return torch.stack(rows), torch.tensor(scales)
+
+
+@right("quantize")
+def quantized_by_a_product(weight):
+    largest = weight.float().abs().amax(dim=1).clamp(min=1e-30)
+    return einsum(weight.float(), 127 / largest, "out in, out -> out in").round().to(torch.int8), largest / 127
+
+
+@right("fuse_linears")
+def fused_by_slices(linears):
+    weight = beside([linear.weight for linear in linears])
+    bias = None if linears[0].bias is None else beside([linear.bias for linear in linears])
+    start = 0
+    for linear in linears:
+        linear.weight.data = weight[start : start + linear.out_features]
+        if bias is not None:
+            linear.bias.data = bias[start : start + linear.out_features]
+        start += linear.out_features
+    return weight, bias
+
+
+@right("fuse_linears")
+def fused_with_new_parameters(linears):
+    weight = beside([linear.weight for linear in linears])
+    for linear, rows in zip(linears, torch.split(weight, [len(linear.weight) for linear in linears])):
+        linear.weight = nn.Parameter(rows)
+    if linears[0].bias is None:
+        return weight, None
+    bias = beside([linear.bias for linear in linears])
+    for linear, rows in zip(linears, torch.split(bias, [len(linear.bias) for linear in linears])):
+        linear.bias = nn.Parameter(rows)
+    return weight, bias
