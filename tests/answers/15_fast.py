@@ -122,6 +122,20 @@ def heads_for_places(q, keys, values, at):
     return F.scaled_dot_product_attention(q, keys[:at], values[:at])
 
 
+def without_a_first(ratio):
+    now = [0.0]
+
+    def step(takes):
+        return lambda: now.append(now.pop() + takes)
+
+    return abs(ratio(step(4), step(1), lambda: now[0]) - 4) > 0.1
+
+
+def against_one(ratio):
+    machine = known.Machine(first=10)
+    return ratio(machine.old, machine.new, machine.clock) != 1
+
+
 def slip(name):
     """A way to look guesses up that makes this mistake."""
     return lambda *given: known.guessed(*given, name)
@@ -197,6 +211,14 @@ WRONG = [
     ("int8_times", 0.323, "its inverse"),
     ("int8_times", 1.0735, "what compile does"),
     ("int8_times", 3.947, "one layer"),
+    ("mended_ratio", known.as_given, "call both once before"),
+    ("mended_ratio", known.stopwatch(True, True, known.mean), "the median"),
+    ("mended_ratio", known.stopwatch(True, False), "in turns"),
+    ("mended_ratio", lambda old, new, clock: 1 / known.stopwatch(True, True)(old, new, clock), "upside down"),
+    ("mended_ratio", lambda old, new, clock: 4.0, "calls neither"),
+    ("misled_by_first", lambda ratio: True, "never calls"),
+    ("misled_by_first", without_a_first, "Does the first call of your step take long"),
+    ("misled_by_first", against_one, "Compare with that"),
     ("look_up", plain, "No guess is ever kept"),
     ("look_up", slip("itself"), "Does the end of the text find itself"),
     ("look_up", slip("disagreeing"), "does not agree with is kept"),

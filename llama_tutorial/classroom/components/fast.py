@@ -673,6 +673,133 @@ def judge_old_text(answer) -> str:
                          for mine, (each, name, _) in zip(found, READERS)))  # fmt: skip
 
 
+# ------------------------------------------------------------------------------------------- a stopwatch that misleads
+
+
+class Machine:
+    """Two steps, `old` four times as slow as `new`, and a clock that only they move.
+
+    `first`: what the first call of `new` takes more; `every` so many calls one takes longer; `heat`: by how much each
+    call makes all later ones slower.
+    """
+
+    def __init__(self, first: float = 0, every: int = 0, heat: float = 0):
+        self.first, self.every, self.heat = first, every, heat
+        self.now, self.calls, self.news = 100.0, 0, 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def run(self, takes: float):
+        self.calls += 1
+        disturbed = self.every and self.calls % self.every == 0
+        self.now += takes * (1 + self.heat * self.calls) + (0.08 if disturbed else 0)
+        if self.calls > 20000:
+            raise Fault("It calls the two steps more than 20,000 times: some dozens are enough.")
+
+    def old(self):
+        self.run(0.004)
+
+    def new(self):
+        self.news += 1
+        self.run(0.001 + (self.first if self.news == 1 else 0))
+
+
+MACHINES = (
+    ("where nothing disturbs", {}, "divide the old time by the new one"),
+    ("where the first call of new() takes 300 ms, since it is compiled then", {"first": 0.3},
+     "That is paid once, and no later call pays it: call both once before the watch starts"),
+    ("where every seventh call takes 80 ms more, for another program runs", {"every": 7},
+     "A mean takes in what does not belong to the step: take the time of each call, and the median"),
+    ("that grows slower from call to call, as it becomes hot", {"heat": 0.02},
+     "Whoever is measured last is measured hot: let the two run in turns"),
+)  # fmt: skip
+
+
+def judge_ratio(answer) -> str:
+    """The sentence on a stopwatch for two steps."""
+    for where, how, says in MACHINES:
+        machine = Machine(**how)
+        found = answer(machine.old, machine.new, machine.clock)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return f"mended_ratio should return a number, got {found!r:.60}"
+        if machine.calls == 0:
+            return "it calls neither of the two steps"
+        if abs(found - 0.25) < 0.03:
+            return "it is upside down: how many times as fast is the old time divided by the new one"
+        if abs(found - 4) > 0.4:
+            return f"on a machine {where}, new() is 4 times as fast as old(), and it says {found:.3g}. {says}"
+    return ""
+
+
+def timed(step, clock) -> float:
+    start = clock()
+    step()
+    return clock() - start
+
+
+def median(times) -> float:
+    return sorted(times)[len(times) // 2]
+
+
+def mean(times) -> float:
+    return sum(times) / len(times)
+
+
+def stopwatch(warm: bool, turns: bool, of=median):
+    """A way to measure two steps."""
+
+    def ratio(old, new, clock):
+        for step in (old, new) if warm else ():
+            step()
+        if turns:
+            pairs = [(timed(old, clock), timed(new, clock)) for _ in range(15)]
+            return of([one for one, _ in pairs]) / of([other for _, other in pairs])
+        return of([timed(old, clock) for _ in range(15)]) / of([timed(new, clock) for _ in range(15)])
+
+    return ratio
+
+
+def as_given(old, new, clock):
+    def took(step):
+        start = clock()
+        for _ in range(10):
+            step()
+        return (clock() - start) / 10
+
+    return took(old) / took(new)
+
+
+WATCHES = (
+    (False, "one that calls both before, and takes medians in turns", stopwatch(True, True)),
+    (False, "one that calls both before, and takes a mean", stopwatch(True, False, mean)),
+    (False, "one that takes medians, to which one call of many does nothing", stopwatch(False, True)),
+    (True, "the one above", as_given),
+    (True, "one that takes a mean in turns, without a call before", stopwatch(False, True, mean)),
+    (True, "one that takes the longest call", stopwatch(False, True, max)),
+)
+
+
+def judge_misled(answer) -> str:
+    """The sentence on a probe for stopwatches that count what only the first call takes."""
+    asked = []
+
+    def noting(watch):
+        return lambda *given: asked.append(0) or watch(*given)
+
+    found = [bool(answer(noting(watch))) for _, _, watch in WATCHES]
+    wanted = [each for each, _, _ in WATCHES]
+    if found == [not each for each in wanted]:
+        return "it says the opposite: True is for a stopwatch that is misled"
+    if not asked:
+        return "it never calls what it is given"
+    more = {True: ". Does the first call of your step take long, by your clock, and do later ones not? It must be a "
+            "new step for each stopwatch",
+            False: ". Which ratio do your two steps have after their first calls? Compare with that"}  # fmt: skip
+    return first_fault(*(said(mine == each, f"it should say {each} of {name}{more[each]}")
+                         for mine, (each, name, _) in zip(found, WATCHES)))  # fmt: skip
+
+
 # ----------------------------------------------------------------------------------------- guesses out of the text
 
 
@@ -885,6 +1012,7 @@ WORKED = """def look_up(model, ids, new, n, guesses):
 # ----------------------------------------------------------------------------------------------------- the exercises
 
 OLD_TEXT = "Say whether what an old text has left behind place `at` is heard."
+MISLED = "Say whether a stopwatch is misled by a first call that takes long."
 LOOK_UP = "Write the greedy text with guesses that are looked up in the text itself."
 
 component.exercises = (
@@ -1027,6 +1155,71 @@ launches = (30 * 24 + 6) * 0.004  # ms
 int8_times = (launches + 26.9) / (launches + 26.9 / 4)""",
         why="3.1 times: what is not touched sets the limit (Amdahl's law). And compile, which gave the large model 7 % "
         "before, gives it 27 % after int8. Measure again after each step: the bottleneck has moved.",
+    ),
+    Exercise(
+        name="mended_ratio",
+        kind="find the bug",
+        title="The stopwatch misleads",
+        text="A colleague compiles a step, holds a stopwatch to both, and finds the compiled one *slower*. Another "
+        "says: on my machine it is twice as fast in the morning, and four times in the evening. Mend the stopwatch, "
+        "until it is right where a first call compiles, where another program runs now and then, and where the "
+        "machine grows hot. Nothing waits here: `clock` is handed in, so a test can bring a clock of its own. With it "
+        "write the **probe**: a function that is given such a stopwatch and says whether a long first call misleads "
+        "it.",
+        task=MISLED,
+        difficulty=2,
+        importance=5,
+        minutes=12,
+        hints=(
+            "What takes long once, and what takes long now and then? What changes while both are measured?",
+            "*It says 0.1 where new() is compiled*: call both before the watch starts. *It is right there, and wrong "
+            "where another program runs*: which number of many does one large one not move? *Still wrong on the hot "
+            "machine*: old, new, old, new. *My probe says the same of all*: your step must move your clock.",
+            "Both once. Then, a dozen times: the time of one old(), the time of one new(), each into its list. The "
+            "median of the one by the median of the other. For the probe: a list of one number is the clock; a step "
+            "adds to it, much more the first time.",
+        ),
+        starter=f'''def mended_ratio(old, new, clock):
+    """How many times as fast new() is as old(); clock() gives seconds. With mistakes: mend them."""
+
+    def took(step):
+        start = clock()
+        for _ in range(10):
+            step()
+        return (clock() - start) / 10
+
+    return took(old) / took(new)
+
+
+def misled_by_first(ratio) -> bool:
+    """Whether ratio(old, new, clock), such as mended_ratio, is misled by a first call that takes long."""
+    raise NotImplementedError("{MISLED}")''',
+        answers={"mended_ratio": judge_ratio, "misled_by_first": judge_misled},
+        solution="""def mended_ratio(old, new, clock):
+    old(), new()
+    times = {old: [], new: []}
+    for _ in range(15):
+        for step, took in times.items():
+            start = clock()
+            step()
+            took.append(clock() - start)
+    slow, fast = (sorted(took)[len(took) // 2] for took in times.values())
+    return slow / fast
+
+
+def misled_by_first(ratio) -> bool:
+    now, called = [0.0], set()
+
+    def step(name, takes):
+        def run():
+            now[0] += takes if name in called else 1000
+            called.add(name)
+
+        return run
+
+    return abs(ratio(step("old", 4), step("new", 1), lambda: now[0]) - 4) > 0.1""",
+        why="Warm up, take turns, take medians: so this lesson measures. On a GPU one thing more: wait until it has "
+        "done its work (`torch.cuda.synchronize()`), or you time how fast work is handed in.",
     ),
     Exercise(
         name="look_up",
