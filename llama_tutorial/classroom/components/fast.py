@@ -1027,7 +1027,7 @@ LOOK_UP = "Write the greedy text with guesses that are looked up in the text its
 
 component.exercises = (
     Exercise(
-        name="least_ms",
+        name="ms_at_least",
         kind="predict",
         title="What no trick can beat",
         text="A machine reads 50 GB a second (a GB is 10⁹ bytes). On it runs a model of TinyLlama's shape, in "
@@ -1050,7 +1050,7 @@ component.exercises = (
         starter="read_gb = ...  # how many GB\nleast_ms = ...  # how many ms",
         answers={
             "read_gb": typed_number(READ, 0.003, READ_SLIPS),
-            "least_ms": typed_number(20 * READ, 0.003, MS_SLIPS),
+            "ms_at_least": typed_number(20 * READ, 0.003, MS_SLIPS),
         },
         solution="numbers = 1100048384 - 32000 * 2048 + 22 * 4 * 64 * 2 * 2000\n"
         "read_gb = numbers * 2 / 1e9\nleast_ms = 1000 * read_gb / 50",
