@@ -1047,13 +1047,13 @@ component.exercises = (
             "(all numbers − vocab_size · hidden_size + layers · key-value heads · head_dim · 2 · tokens) · bytes a "
             "number; then bytes divided by bytes a second, and a second has 1,000 ms.",
         ),
-        starter="read_gb = ...  # how many GB\nleast_ms = ...  # how many ms",
+        starter="read_gb = ...  # how many GB\nms_at_least = ...  # how many ms",
         answers={
             "read_gb": typed_number(READ, 0.003, READ_SLIPS),
             "ms_at_least": typed_number(20 * READ, 0.003, MS_SLIPS),
         },
         solution="numbers = 1100048384 - 32000 * 2048 + 22 * 4 * 64 * 2 * 2000\n"
-        "read_gb = numbers * 2 / 1e9\nleast_ms = 1000 * read_gb / 50",
+        "read_gb = numbers * 2 / 1e9\nms_at_least = 1000 * read_gb / 50",
         why="2.11 GB and 42 ms, so 24 tokens a second at most, whatever the code. With int8 weights it would be half. "
         "Of the 2.11 GB the cache has 2 %; at 100,000 tokens it would have more than half.",
     ),
