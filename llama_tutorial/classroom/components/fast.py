@@ -1054,8 +1054,8 @@ component.exercises = (
         },
         solution="numbers = 1100048384 - 32000 * 2048 + 22 * 4 * 64 * 2 * 2000\n"
         "read_gb = numbers * 2 / 1e9\nms_at_least = 1000 * read_gb / 50",
-        why="2.11 GB and 42 ms: 24 tokens a second at most, whatever the code. Hold what you measure against such a limit "
-        "before you say that nothing can be won. Of the 2.11 GB the cache has 2 %; at 100,000 tokens it has more than "
+        why="2.11 GB and 42 ms: 24 tokens a second at most, whatever the code. Hold what you measure against such a "
+        "limit before you say that nothing can be won. Of the 2.11 GB the cache has 2 %; at 100,000 tokens more than "
         "half.",
     ),
     Exercise(
