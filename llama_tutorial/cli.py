@@ -28,6 +28,8 @@ app = typer.Typer(
 MODEL = {"metavar": "DIR_OR_ID"}  # a directory, or an id of the hub such as HuggingFaceTB/SmolLM2-135M-Instruct
 STOP = typer.Option(metavar="TEXT", help="Stop before this text; may be given more than once.")
 DTYPE = typer.Option(metavar="NAME", help="Such as bfloat16 [default: as stored, on the CPU float32]")
+FAST = typer.Option("--fast", help="Write faster, as lesson 15 does; a small model is compiled first.")
+BITS = typer.Option(metavar="8", help="With --fast: read the weights as int8, for a text that may differ.")
 EXERCISE = "An exercise, such as rotate or LlamaRMSNorm.forward."
 DEVICE = typer.Option(metavar="NAME", help="Such as cpu or cuda:1 [default: cuda where there is one]")
 
@@ -77,11 +79,13 @@ def generate(
     stop: Annotated[list[str] | None, STOP] = None,
     dtype: Annotated[str | None, DTYPE] = None,
     device: Annotated[str | None, DEVICE] = None,
+    fast: Annotated[bool, FAST] = False,
+    bits: Annotated[int | None, BITS] = None,
 ):
     """Let a trained model write on from a prompt; offline, unless --model is an id of the hub."""
     how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     prompt = prompt_from_stdin(prompt) if prompt in (None, "-") else prompt
-    write_text(prompt, load_voice(model, dtype, device), stop or (), how)
+    write_text(prompt, load_voice(model, dtype, device, fast, bits), stop or (), how)
 
 
 @app.command()
@@ -98,10 +102,12 @@ def chat(
     stop: Annotated[list[str] | None, STOP] = None,
     dtype: Annotated[str | None, DTYPE] = None,
     device: Annotated[str | None, DEVICE] = None,
+    fast: Annotated[bool, FAST] = False,
+    bits: Annotated[int | None, BITS] = None,
 ):
     """Talk with a model that was taught to: one line is one message, an empty one or Ctrl-D ends it."""
     how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    hold_chat(load_voice(model, dtype, device), system, stop or (), how)
+    hold_chat(load_voice(model, dtype, device, fast, bits), system, stop or (), how)
 
 
 @app.command()

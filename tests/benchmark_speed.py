@@ -10,12 +10,15 @@ at once the multiplications over the rate of a large product of matrices. Where 
 import argparse
 import statistics
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import transformers
 
 from llama_tutorial import LlamaForCausalLM
 from llama_tutorial.causal_lm import next_token_loss
+from llama_tutorial.fast import faster
 from llama_tutorial.generation import stream
 
 TINY = {
@@ -30,21 +33,69 @@ ONE = {
 EIGHT = {**ONE, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "tie_word_embeddings": False}
 F32, BF16 = torch.float32, torch.bfloat16
 
-# name: what is measured, shape, dtype, batch, tokens of the prompt, tokens written, the device, what it should reach
+
+
+class Row(NamedTuple):
+    """What is measured, with which shape, dtype and device; what it should reach; how ours and theirs are made fast."""
+
+    kind: str
+    shape: dict
+    dtype: torch.dtype
+    batch: int
+    seq: int  # tokens of the prompt
+    new: int  # tokens written
+    device: str = "cpu"
+    aim: float | None = None
+    fast: dict | None = None  # the options of `faster`; of training, {"compile": True}
+    theirs: str = ""  # "static": with a static cache, "compiled": and compiled
+
+
+DECODE = Row("decode", TINY, F32, 1, 32, 128, aim=1.4)
+SMALL_DECODE = Row("decode", SMALL, F32, 1, 32, 24, aim=1.03)
+LONG = Row("decode", SMALL, BF16, 1, 1500, 16, aim=1.2)
+BATCH = Row("decode", SMALL, BF16, 8, 512, 12, aim=2.5)
+FIRST = Row("first", SMALL, F32, 1, 512, 1)
+TRAIN = Row("train", TINY, F32, 16, 128, 0, aim=1.03)
+LARGE = Row("decode", EIGHT, BF16, 1, 512, 64, "cuda")
+
 ROWS = {
-    "tiny-decode": ("decode", TINY, F32, 1, 32, 128, "cpu", 1.4),
-    "tiny-first": ("first", TINY, F32, 1, 32, 1, "cpu", 1.15),
-    "tiny-train": ("train", TINY, F32, 16, 128, 0, "cpu", 1.03),
-    "135m-decode": ("decode", SMALL, F32, 1, 32, 24, "cpu", 1.03),
-    "135m-decode-bf16": ("decode", SMALL, BF16, 1, 1500, 16, "cpu", 1.2),
-    "135m-decode-bf16-batch": ("decode", SMALL, BF16, 8, 512, 12, "cpu", 2.5),
-    "135m-prefill": ("prefill", SMALL, F32, 1, 512, 0, "cpu", 1.0),
-    "135m-first": ("first", SMALL, F32, 1, 32, 1, "cpu", 1.15),
-    "135m-train": ("train", SMALL, F32, 1, 128, 0, "cpu", 1.03),
-    "135m-train-long": ("train", SMALL, F32, 1, 512, 0, "cpu", None),
-    "8b-decode-bf16": ("decode", EIGHT, BF16, 1, 512, 64, "cuda", None),
-    "1b-train-bf16": ("train", ONE, BF16, 8, 1024, 0, "cuda", None),
+    # as the lessons have it
+    "tiny-decode": DECODE,
+    "tiny-first": DECODE._replace(kind="first", new=1, aim=1.15),
+    "tiny-train": TRAIN,
+    "135m-decode": SMALL_DECODE,
+    "135m-decode-bf16": LONG,
+    "135m-decode-bf16-batch": BATCH,
+    "135m-prefill": Row("prefill", SMALL, F32, 1, 512, 0, aim=1.0),
+    "135m-first": SMALL_DECODE._replace(kind="first", new=1, aim=1.15),
+    "135m-train": Row("train", SMALL, F32, 1, 128, 0, aim=1.03),
+    "135m-train-long": Row("train", SMALL, F32, 1, 512, 0),
+    "8b-decode-bf16": LARGE,
+    "1b-train-bf16": Row("train", ONE, BF16, 8, 1024, 0, "cuda"),
+    # by lesson 15
+    "tiny-decode-fast": DECODE._replace(fast={}, aim=1.7),
+    "tiny-decode-compiled": DECODE._replace(fast={"compile": True}, aim=4),
+    "tiny-decode-static": DECODE._replace(fast={}, aim=None, theirs="static"),
+    "tiny-decode-compiled-both": DECODE._replace(fast={"compile": True}, aim=None, theirs="compiled"),
+    "135m-decode-fast": SMALL_DECODE._replace(fast={}, aim=None),
+    "135m-decode-compiled": SMALL_DECODE._replace(fast={"compile": True}, aim=None),
+    "135m-decode-compiled-both": SMALL_DECODE._replace(fast={"compile": True}, aim=None, theirs="compiled"),
+    "135m-decode-int8": SMALL_DECODE._replace(fast={"bits": 8}, aim=2.0),
+    "135m-decode-int8-compiled": SMALL_DECODE._replace(fast={"bits": 8, "compile": True}, aim=2.6),
+    "135m-decode-bf16-fast": LONG._replace(fast={}, aim=None),
+    "135m-decode-bf16-int8": LONG._replace(fast={"bits": 8}, aim=None),
+    "135m-decode-bf16-short-int8": LONG._replace(seq=32, new=24, fast={"bits": 8}, aim=2.0),
+    "135m-decode-bf16-batch-fast": BATCH._replace(fast={}),
+    "135m-decode-bf16-batch-int8": BATCH._replace(fast={"bits": 8}, aim=None),
+    "135m-first-long": FIRST,
+    "135m-first-long-fast": FIRST._replace(fast={}, aim=1.2),
+    "135m-first-long-int8": FIRST._replace(fast={"bits": 8}),
+    "tiny-train-compiled": TRAIN._replace(fast={"compile": True}, aim=1.15),
+    "tiny-train-compiled-both": TRAIN._replace(fast={"compile": True}, aim=None, theirs="compiled"),
+    "8b-decode-bf16-compiled": LARGE._replace(fast={"compile": True}),
+    "8b-decode-int8-compiled": LARGE._replace(fast={"compile": True, "bits": 8}),
 }
+TABLES = ("cos", "sin", "places")
 SAYS = {
     "decode": "a decoded token", "first": "the first token",
     "prefill": "reading a prompt", "train": "loss and gradients",
@@ -103,6 +154,8 @@ def written_by_theirs(model, ids, new):
     """The same for transformers."""
     clock, start, mask = Clock(), time.perf_counter(), torch.ones_like(ids)
     how = {"max_new_tokens": new, "min_new_tokens": new, "do_sample": False, "attention_mask": mask}
+    if hasattr(model, "kept_as"):
+        how["cache_implementation"] = model.kept_as
     if len(ids) == 1:
         written = model.generate(ids, streamer=clock, **how)
         return [start, *clock.times[1:]], written[:, ids.shape[1] :].cpu()
@@ -125,12 +178,25 @@ class Steps(transformers.StoppingCriteria):
 # ------------------------------------------------------------------------------------------------------ one measure
 
 
-def runs(kind, ours, theirs, ids, new, device):
+def made_fast(row, ours, theirs):
+    """Both, made fast as the row says; training is compiled where it is timed."""
+    if row.kind != "train":
+        if row.theirs:
+            theirs.kept_as = "static"
+        if row.theirs == "compiled":
+            theirs.forward = torch.compile(theirs.forward)
+        if row.fast is not None:
+            ours = faster(ours, **row.fast, max_length=row.seq + max(row.new, 16))
+    return ours, theirs
+
+
+def runs(kind, ours, theirs, ids, new, device, fast=None, compiled=False):
     """Two functions that each give the seconds of one measurement, ours and transformers'."""
     if kind in ("decode", "first"):
         same = written_by_ours(ours, ids, max(new, 16))[1], written_by_theirs(theirs, ids, max(new, 16))[1]
         share = (same[0] == same[1]).float().mean().item()
-        if share < (1.0 if ids.dtype == torch.long and next(ours.parameters()).dtype == F32 else 0.5):
+        kinds = {ours.lm_head.weight.dtype, theirs.lm_head.weight.dtype}
+        if share < (1.0 if kinds == {F32} else 0.5 if len(kinds) == 1 else 0.0):  # int8 writes another text
             raise RuntimeError(f"the greedy texts differ: {share:.0%} of the tokens are equal")
         pick = (lambda times: times[1] - times[0]) if kind == "first" else (lambda times: mean_step(times))
         return (
@@ -143,6 +209,7 @@ def runs(kind, ours, theirs, ids, new, device):
             timed(lambda: theirs(ids, use_cache=False), device, torch.inference_mode()),
         ), None
     ours.train(), theirs.train()
+    fast and ours.compile(), compiled and theirs.compile()
 
     def step(model, loss):
         """Forward, loss and backward; what an optimizer does is PyTorch's own, and the same for both."""
@@ -175,26 +242,59 @@ def timed(run, device, mode=None):
 
 
 def measure(row, rounds):
-    """The seconds of every round, ours and transformers', the share of equal tokens, and what ours had to do."""
-    kind, shape, dtype, batch, seq, new, device, _ = row
-    ours, theirs = the_two(shape, dtype, device)
-    ids = torch.randint(ours.config.vocab_size, (batch, seq), device=device)
-    two, share = runs(kind, ours, theirs, ids, new, device)
-    seconds = ([], [])
+    """The seconds of every round, ours and transformers', the share of equal tokens, ours' work, memory, compiling."""
+    plain, theirs = the_two(row.shape, row.dtype, row.device)
+    ids = torch.randint(plain.config.vocab_size, (row.batch, row.seq), device=row.device)
+    amount, before = work(plain, row), weights_of(plain)
+    ours, theirs = made_fast(row, plain, theirs)
+    amount -= before - weights_of(ours) if row.kind == "decode" else 0
+    two, share = runs(row.kind, ours, theirs, ids, row.new, row.device, row.fast, bool(row.theirs))
+    seconds, peaks = ([], []), []
     for run in two:
         run()  # once to warm up
+        peaks.append(peak_of(run))
     for number in range(rounds):
         for which in (0, 1) if number % 2 else (1, 0):
             seconds[which].append(two[which]())
-    return seconds, share, work(ours, kind, batch, seq, new)
+    memory = [(weights_of(model), peak) for model, peak in zip((ours, theirs), peaks)]
+    return seconds, share, amount, memory, getattr(ours, "compile_seconds", 0.0)
+
+
+def weights_of(model):
+    """The bytes of a model's weights, each counted once; for a faster model not its tables of angles."""
+    tensors = [*model.parameters(), *(each for name, each in model.named_buffers() if name not in TABLES)]
+    return sum({each.data_ptr(): each.numel() * each.element_size() for each in tensors}.values())
+
+
+def peak_of(run):
+    """The most memory that one run adds, in bytes; None where the system does not tell."""
+    if torch.cuda.is_available():
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = resident("VmRSS")
+        run()
+        return max(resident("VmHWM") - before, 0)
+    except OSError:
+        return None
+
+
+def resident(what):
+    """What the system says of this process's memory, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
 
 
 # ------------------------------------------------------------------------------------------------ the machine's limit
 
 
-def work(model, kind, batch, seq, new):
+def work(model, row):
     """The bytes that a decoded token must read, or the floating-point operations of many tokens at once."""
-    config, element = model.config, next(model.parameters()).element_size()
+    (kind, batch, seq, new), config = (row.kind, row.batch, row.seq, row.new), model.config
+    element = next(model.parameters()).element_size()
     table = config.vocab_size * config.hidden_size
     weights = sum(weight.numel() for weight in model.parameters()) - (0 if config.tie_word_embeddings else table)
     if kind == "decode":
@@ -223,27 +323,30 @@ def limits(device, dtype):
 
 def told(name, row, rounds):
     """One line of the table."""
-    kind, _, dtype, batch, seq, _, device, target = row
-    (ours, theirs), share, amount = measure(row, rounds)
+    (ours, theirs), share, amount, memory, waited = measure(row, rounds)
     ratios = sorted(b / a for a, b in zip(ours, theirs))
     quarter = len(ratios) // 4
     median = statistics.median(ours)
-    bandwidth, rate = limits(device, dtype)
-    limit = amount / (bandwidth if kind == "decode" else rate)
-    reached = "" if kind == "first" else f"{limit / median:.0%} of {'a copy' if kind == 'decode' else 'a product'}"
+    bandwidth, rate = limits(row.device, row.dtype)
+    limit = amount / (bandwidth if row.kind == "decode" else rate)
+    most = "a copy" if row.kind == "decode" else "a product"
+    reached = "" if row.kind == "first" else f"{limit / median:.0%} of {most}"
     unit = f"{1e3 * median:.3g} ms / {1e3 * statistics.median(theirs):.3g} ms"
     equal = "" if share in (None, 1.0) else f" ({share:.0%} of the tokens equal)"
+    compiling = f", {waited:.0f} s to compile" if waited else ""
     ratio = statistics.median(theirs) / median
     spread = f"{ratios[quarter]:.2f} … {ratios[-1 - quarter]:.2f}"
-    aim = "" if target is None else f"≥ {target}"
-    what = f"{SAYS[kind]}{equal}"
-    size = f"{batch} × {seq}, {str(dtype).removeprefix('torch.')}, {device}"
-    return f"| `{name}` | {what} | {size} | {unit} | **{ratio:.2f}** | {spread} | {aim} | {reached} |"
+    aim = "" if row.aim is None else f"≥ {row.aim}"
+    against = {"static": " against their static cache", "compiled": " against theirs compiled"}.get(row.theirs, "")
+    size = f"{row.batch} × {row.seq}, {str(row.dtype).removeprefix('torch.')}, {row.device}"
+    bytes_told = " / ".join(f"{weights / 1e6:.4g} + {(peak or 0) / 1e6:.3g}" for weights, peak in memory)
+    return (f"| `{name}` | {SAYS[row.kind]}{against}{equal}{compiling} | {size} | {unit} | **{ratio:.2f}** | {spread} "
+            f"| {aim} | {reached} | {bytes_told} |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    here = [name for name, row in ROWS.items() if row[6] == "cpu" or torch.cuda.is_available()]
+    here = [name for name, row in ROWS.items() if row.device == "cpu" or torch.cuda.is_available()]
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of {', '.join(ROWS)}; all that can run here")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -255,8 +358,8 @@ def main():
     transformers.logging.set_verbosity_error()
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     print(f"PyTorch {torch.__version__}, transformers {transformers.__version__}, {asked.threads} threads, {where}\n")
-    print("| row | what | batch × tokens | ours / theirs | ratio | quartiles | aim | of the machine |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| row | what | batch × tokens | ours / theirs | ratio | quartiles | aim | of the machine | MB |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for name in asked.rows or here:
         print(told(name, ROWS[name], asked.rounds), flush=True)
 

@@ -4,14 +4,17 @@ import sys
 from pathlib import Path
 
 from ..terminal import PROGRAM, from_stdin, read_line
+from .quick import Quick
 
 
-def load_voice(source, dtype, device):
-    """A model and its tokenizer from a directory, from the hub, or as shipped."""
+def load_voice(source, dtype, device, fast=False, bits=None):
+    """A model and its tokenizer from a directory, from the hub, or as shipped; `fast` as lesson 15 makes it."""
     from importlib.resources import files
 
     from .. import LlamaForCausalLM, PublishedTokenizer
 
+    if bits is not None and (bits != 8 or not fast):
+        raise ValueError(f"--bits can be 8, with --fast, got {bits}{'' if fast else ' without it'}")
     device = device_of(device)
     source = source or Path(str(files("llama_tutorial"))) / "assets" / "python_reference"
     model = LlamaForCausalLM.from_pretrained(source, dtype or ("float32" if device.type == "cpu" else None), device)
@@ -22,7 +25,7 @@ def load_voice(source, dtype, device):
             f"the tokenizer in {source} has {size} ids and the model {model.config.vocab_size}: "
             "they do not belong together"
         )
-    return model, tokenizer
+    return Quick(model, bits) if fast else model, tokenizer
 
 
 def device_of(name):
@@ -59,6 +62,8 @@ def answer_to(voice, ids, stop, how, after=()):
     model, tokenizer = voice
     if not ids:
         raise ValueError("the prompt must have at least one token, for this model has none with which a text begins")
+    if isinstance(model, Quick):
+        model = model.for_tokens(len(ids) + how["max_new_tokens"])
     tokens = stream(model, torch.tensor([ids], device=model.lm_head.weight.device), **how)
     return tokenizer.stream((token.item() for token in tokens), stop, after)
 
