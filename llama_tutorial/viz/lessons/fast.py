@@ -21,6 +21,7 @@ from ..kit.canvas import (
     tint,
 )
 
+WAYS = {"ours": MAUVE, "transformers": GREY, "faster": CYAN, "compiled": BLUE, "8 bits": ORANGE}
 KINDS = {"products": BLUE, "attention": CYAN, "the rest": ORANGE, "merged": GREEN}
 
 
@@ -43,7 +44,7 @@ def token_times(models, limits):
         for row, (way, ms) in enumerate(ways.items()):
             y = 116 + 34 * row
             c.say(left + 130, y + 12, way, 10.5, INK, "right", "center_baseline")
-            c.bar(x(0), y, max(x(ms) - x(0), 1), 24, (MAUVE, GREY, CYAN, BLUE, ORANGE, RED)[row % 6])
+            c.bar(x(0), y, max(x(ms) - x(0), 1), 24, WAYS.get(way, HUES[row % 8]))
             c.say(x(ms) + 8, y + 12, f"{ms:.3g} ms", 11, INK, "left", "center_baseline", "bold", halo="white")
         foot = 116 + 34 * len(ways) - 4
         for what, ms in limits[name].items():
