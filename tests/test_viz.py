@@ -391,7 +391,8 @@ FIGURES = {
             ("gives scores", "is causal", "learns everywhere", "ignores padding", "first guess"), states)])
         for name, states in {"right": ("holds", "holds", "holds", "not asked", "told"),
                              "the mask one late": ("holds", "fails", "holds", "not asked", "told"),
-                             "no √dim": ("holds", "holds", "holds", "not asked", "told")}.items()}),
+                             "no √dim": ("holds", "holds", "holds", "not asked", "told"),
+                             "chances": ("fails", *["not asked"] * 4)}.items()}),
     "you_are_here": lambda: viz.you_are_here("05"),
     "you_are_here, whole": lambda: viz.you_are_here("08"),
     "map_of_lessons, small": lambda: viz.map_of_lessons(

@@ -230,7 +230,9 @@ def dials_by_use(inv_freq, use, costs, trained=256):
         c.say(left - 14, hang + 41 + 18 * i, name, 10.5, dark(hue), "right", weight="bold")
         for pair, cost in enumerate(each):
             x, tall = left + (pair + 0.5) * wide - 17 + thin * i, 96 * max(float(cost), 0) / scale
-            c.bar(x + 1, hang, thin - 2, max(tall, 0.8), hue)
+            c.bar(x + 1, hang, thin - 2, max(tall, 0.8), hue if i == 0 else dark(hue))
+            if i and tall > 4:  # hollow, so that it is told without colour, too
+                c.bar(x + 2.5, hang, thin - 5, tall - 1.5, tint(hue, 0.75))
             if i == 0 and tall > 24:
                 size, weight = (11, "bold") if pair == dear else (9, "normal")
                 c.say(left + (pair + 0.5) * wide, hang + tall + 14, f"{cost:.2f}", size, dark(hue), "center",
@@ -296,7 +298,7 @@ def inside_induction(steps, first, second, film, off, intact, together, blind, h
     c.curve(x(numbers(steps)), y(second), RED, 3.4)
     for step in shots:
         c.ring(float(x(step)), float(y(np.interp(step, steps, second))), 5, RED, 2)
-    c.say(240, float(y(first.max())) + 2, "first telling: nothing to copy", 10.5, GREY)
+    c.say(92, float(y(first.max())) + 2, "first telling: nothing to copy", 10.5, GREY)
     c.say(974, float(y(second[-1])) - 11, "told again", 11, dark(RED), "right", weight="bold")
     for step in range(0, max(steps) + 1, max(10, max(steps) // 40 * 10)):
         c.say(float(x(step)), 520, f"step {step}" if step == 0 else str(step), 9.5, GREY, "center")
