@@ -191,6 +191,10 @@ def noisy(model, ids, layers, norm, head):
     return torch.stack([head(norm(stream * 1.01 + 0.1)) for stream in kept_of(model, ids, layers)])
 
 
+def once_a_layer(model, ids, layers, norm, head):
+    return torch.cat([no_norm(model, ids, layers, norm, lambda stream: head(norm(stream))) for _ in layers])
+
+
 WRONG = [
     ("read_early", no_norm, "the norm is missing"),
     ("read_early", norm_of_layer_0, "before the first layer's attention"),
@@ -200,6 +204,7 @@ WRONG = [
     ("read_early", what_goes_in, "after the last layer is missing"),
     ("read_early", what_comes_out, "before the first layer is missing"),
     ("read_early", as_a_list, "stack the rows"),
+    ("read_early", once_a_layer, "run the model once"),
     ("read_early", by_names, "nothing by its name"),
     ("read_early", hooks_left, "still has hooks"),
     ("read_early", last_normed_twice, "normed twice"),

@@ -458,9 +458,9 @@ def judge_head(answer, name: str) -> str:
         return ""
     left, whole = truth["mean"][answer][0], truth["whole"][truth["rule"]]
     idle = whole - left < 0.01
-    if idle and truth["sharp"][answer] > truth["sharp"][truth["head"]] - 0.1:
-        return (f"its map is pretty, the largest weight holds {truth['sharp'][answer]:.2f} on average, but nobody "
-                f"misses it: with its mean in its place {left:.1%} are right, as before")  # fmt: skip
+    if idle and truth["sharp"][answer] > 0.9 * max(truth["sharp"].values()):
+        return (f"hardly a map of the four is sharper, its largest weight holds {truth['sharp'][answer]:.2f} on "
+                f"average, but nobody misses it: with its mean in its place {left:.1%} are right, as before")
     if idle:
         return f"nobody misses it: with its mean in its place {left:.1%} are right, as before"
     return f"it helps, with its mean in its place {left:.1%} are right; but another head is missed more"
@@ -473,8 +473,8 @@ def judge_left(answer, name: str) -> str:
     right, all_places, loss = truth["mean"][head]
     slips = {
         100 * right: "that is in per cent; a share lies between 0 and 1",
-        truth["zero"][0]: "that is with zero in the head's place. Its mean was asked for",
         truth["zero"][1]: "that is with zero in the head's place, and over all places",
+        truth["zero"][0]: "that is with zero in the head's place. Its mean was asked for",  # Y knows all places
         all_places: "the places at which the rule has nothing to say (−1) count as wrong there: leave them out",
         whole: "that is the whole model, or a head that nobody misses: is the model called inside `replace`'s block?",
         whole - right: "that is how much is lost. What is left was asked for",

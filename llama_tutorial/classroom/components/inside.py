@@ -614,6 +614,8 @@ def judge_early(answer) -> str:
         if mine.shape == wanted[1:].shape:
             lacks = "before the first layer" if same_tensor("", mine[0], wanted[0], 1e-4) else "after the last layer"
             return f"{rows - 1} layers have {rows} rows, and you have {len(mine)}: the one {lacks} is missing"
+        if mine.ndim == wanted.ndim and len(mine) > rows and len(mine) % rows == 0:
+            return f"you have {len(mine)} rows, {len(mine) // rows} for each one: run the model once, all hooks hear it"
         fault = same_tensor("read_early", mine, wanted, 1e-4)
         if fault:
             law = mine.shape == wanted.shape and same_tensor("", mine[-1], own, 1e-4)
@@ -868,8 +870,9 @@ def counts_itself(score) -> bool:
         hints=(
             "Whose norm and whose head do you read with? And how many rows do three layers have?",
             "*Sizes do not match*: are the norm and the head the shipped model's, as in the page's `lens`? *The last "
-            "row is not what the model says*: is the norm there, and only once? *It works for one Llama only*: where "
-            "both tables are tied, the table of words reads as the head does.",
+            "row is not what the model says*: is the norm there, and only once? *It works for one Llama only*: do "
+            "you read with the table of words, which is the head only where both are tied? *`stack` finds two "
+            "sizes*: `given` is a tuple, `found` is not.",
             "Hang a hook on every layer that keeps what comes out, and one before the first layer that keeps what goes "
             "in: `register_forward_pre_hook`, with `hook(part, given)`. `given` is a tuple. Run the model, remove the "
             "hooks, and read each thing that was kept.",

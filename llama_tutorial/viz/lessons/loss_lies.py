@@ -114,8 +114,8 @@ def edit_maps(maps):
                 at = left + column * cell + 0.75, top + row * cell + 0.75
                 c.bar(*at, cell - 1.5, cell - 1.5, hue)
                 if early and each[row, column] > 1e-4:
-                    c.say(at[0] + cell / 2 - 0.75, at[1] + cell / 2 - 0.75, "×", 8, dark(RED), "center", "center_baseline",
-                          "bold")
+                    c.say(at[0] + cell / 2 - 0.75, at[1] + cell / 2 - 0.75, "×", 8, dark(RED), "center",
+                          "center_baseline", "bold")
         if number == 0:
             c.say(32, top + cell / 2, "0", 9, GREY, "right", "center_baseline")
             c.say(32, top + side - cell / 2, f"{size - 1}", 9, GREY, "right", "center_baseline")
@@ -133,7 +133,8 @@ def probes_and_bugs(diagnoses):
     if not diagnoses:
         raise ValueError("diagnoses must hold at least one model")
     states = {name: {row.probe: row.state for row in each.rows} for name, each in diagnoses.items()}
-    probes = [probe for probe in next(iter(states.values())) if all(row.get(probe) != "told" for row in states.values())]
+    probes = [probe for probe in next(iter(states.values()))
+              if all(found.get(probe) != "told" for found in states.values())]
     size, left, top = 40, 262, 192
     c = canvas(top + 34 * len(states) + 28, "Most mistakes break a law; a few make another model, and only a reference "
                "sees them", "× = the probe fails, · = it holds, blank = it could not be asked.")
