@@ -459,7 +459,7 @@ def judge_head(answer, name: str) -> str:
     left, whole = truth["mean"][answer][0], truth["whole"][truth["rule"]]
     idle = whole - left < 0.01
     if idle and truth["sharp"][answer] > 0.9 * max(truth["sharp"].values()):
-        return (f"hardly a map of the four is sharper, its largest weight holds {truth['sharp'][answer]:.2f} on "
+        return (f"no map of the four is clearly sharper, its largest weight holds {truth['sharp'][answer]:.2f} on "
                 f"average, but nobody misses it: with its mean in its place {left:.1%} are right, as before")
     if idle:
         return f"nobody misses it: with its mean in its place {left:.1%} are right, as before"
