@@ -152,7 +152,7 @@ WRONG = [
     ("head_z", (0, 0), "nobody misses it"),
     ("left_y", left("Y", "layers.0.heads.0", 0), "Its mean was asked for"),
     ("head_y", (0, 1), "another head is missed more"),
-    ("head_z", (1, 0), "its map is pretty"),
+    ("head_z", (1, 0), "no map of the four is clearly sharper"),
     ("head_z", (0, 1), "nobody misses it"),
     ("left_x", left("X", "layers.0.heads.1", 0), "Its mean was asked for"),
     ("left_x", left("X", "layers.0.heads.0"), "or a head that nobody misses"),
