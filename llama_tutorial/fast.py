@@ -6,8 +6,9 @@ The same numbers with fewer launches, less to read, and one step that is compile
 # Exported from notebooks/15_fast.ipynb; edit the lesson, not this file.
 
 __all__ = [
-    "ONEDNN", "LARGE", "product", "beside", "fuse_linears", "FusedLinear", "turn_wide", "FastLayer", "Apart",
-    "side_by_side", "quantize", "Int8Linear", "Faster", "of_its_own", "compiled", "check_model", "faster",
+    "ONEDNN", "LARGE", "product", "Product", "quickly", "quick_products", "beside", "fuse_linears",
+    "FusedLinear", "turn_wide", "FastLayer", "Apart", "side_by_side", "quantize", "Int8Linear", "Faster",
+    "of_its_own", "compiled", "check_model", "faster",
 ]
 
 import time
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
 from jaxtyping import Bool, Float, Int, Int8, Integer
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .causal_lm import LlamaForCausalLM
 from .doors import Later, check_attention_mask, check_ids, check_number
@@ -46,6 +48,41 @@ def product(x: Float[Tensor, "*batch in"], weight: Float[Tensor, "out in"], bias
         if ONEDNN and work >= LARGE and not torch.compiler.is_compiling():
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)
+
+
+class Product(torch.autograd.Function):
+    """`product` for training: its two gradients are products, too, and computed by the same library."""
+
+    @staticmethod
+    def forward(context, x, weight):
+        context.save_for_backward(x, weight)
+        return product(x, weight)
+
+    @staticmethod
+    def backward(context, slope):
+        x, weight = context.saved_tensors
+        rows, slopes = (each.reshape(-1, each.shape[-1]) for each in (x, slope))
+        return product(slope, weight.T), product(slopes.T, rows.T)
+
+
+def quickly(x, weight, bias=None) -> bool:
+    """Whether a linear layer is one of those for which `product` knows a quicker way."""
+    narrow = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+    return not narrow and x.device.type == weight.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+
+
+class quick_products(TorchFunctionMode):
+    """`with quick_products():` has every linear layer of any model use `product`, forward and backward.
+
+    For training in float32 on the CPU; elsewhere, and under autocast, it changes nothing. The model needs no change.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is F.linear and quickly(*args, **(kwargs or {})):
+            x, weight, bias = (*args, None)[:3]
+            out = Product.apply(x, weight)
+            return out if bias is None else out + bias
+        return function(*args, **(kwargs or {}))
 
 
 def beside(parts: list[Tensor]) -> Tensor:

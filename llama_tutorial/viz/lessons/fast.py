@@ -45,13 +45,14 @@ def token_times(models, limits):
             y = 116 + 34 * row
             c.say(left + 130, y + 12, way, 10.5, INK, "right", "center_baseline")
             c.bar(x(0), y, max(x(ms) - x(0), 1), 24, WAYS.get(way, HUES[row % 8]))
-            c.say(x(ms) + 8, y + 12, f"{ms:.3g} ms", 11, INK, "left", "center_baseline", "bold", halo="white")
         foot = 116 + 34 * len(ways) - 4
         for what, ms in limits[name].items():
             c.line(x(ms), 110, x(ms), 112 + 34 * len(ways), RED, 1.6, (4, 3))
             c.say(x(ms), foot + 16, f"{what}: {ms:.2g} ms", 10, dark(RED),
                   "left" if x(ms) < left + wide * 0.55 else "right")
             foot += 15
+        for row, ms in enumerate(ways.values()):
+            c.say(x(ms) + 8, 128 + 34 * row, f"{ms:.3g} ms", 11, INK, "left", "center_baseline", "bold", halo="white")
     told = [f"{name}: " + ", ".join(f"{way} {ms:.3g} ms" for way, ms in ways.items()) + "; beside it "
             + ", ".join(f"{what} {ms:.2g} ms" for what, ms in limits[name].items()) for name, ways in models.items()]
     return c.done(f"Milliseconds a token. {'. '.join(told)}.")
