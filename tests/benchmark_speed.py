@@ -10,6 +10,7 @@ at once the multiplications over the rate of a large product of matrices. Where 
 import argparse
 import statistics
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import transformers
 
 from llama_tutorial import LlamaForCausalLM
 from llama_tutorial.causal_lm import next_token_loss
-from llama_tutorial.fast import faster
+from llama_tutorial.fast import faster, quick_products
 from llama_tutorial.generation import stream
 
 TINY = {
@@ -46,7 +47,7 @@ class Row(NamedTuple):
     new: int  # tokens written
     device: str = "cpu"
     aim: float | None = None
-    fast: dict | None = None  # the options of `faster`; of training, {"compile": True}
+    fast: dict | None = None  # the options of `faster`; of training, {} with quick products, or {"compile": True}
     theirs: str = ""  # "static": with a static cache, "compiled": and compiled
 
 
@@ -90,6 +91,8 @@ ROWS = {
     "135m-first-long": FIRST,
     "135m-first-long-fast": FIRST._replace(fast={}, aim=1.2),
     "135m-first-long-int8": FIRST._replace(fast={"bits": 8}),
+    "tiny-train-fast": TRAIN._replace(fast={}, aim=1.15),
+    "135m-train-fast": Row("train", SMALL, F32, 1, 128, 0, fast={}),
     "tiny-train-compiled": TRAIN._replace(fast={"compile": True}, aim=1.15),
     "tiny-train-compiled-both": TRAIN._replace(fast={"compile": True}, aim=None, theirs="compiled"),
     "8b-decode-bf16-compiled": LARGE._replace(fast={"compile": True}),
@@ -210,6 +213,7 @@ def runs(kind, ours, theirs, ids, new, device, fast=None, compiled=False):
         ), None
     ours.train(), theirs.train()
     fast and ours.compile(), compiled and theirs.compile()
+    quick = quick_products() if fast == {} else nullcontext()
 
     def step(model, loss):
         """Forward, loss and backward; what an optimizer does is PyTorch's own, and the same for both."""
@@ -217,7 +221,7 @@ def runs(kind, ours, theirs, ids, new, device, fast=None, compiled=False):
         loss().backward()
 
     return (
-        timed(lambda: step(ours, lambda: next_token_loss(ours(ids), ids)), device),
+        timed(lambda: step(ours, lambda: next_token_loss(ours(ids), ids)), device, quick),
         timed(lambda: step(theirs, lambda: theirs(ids, labels=ids, use_cache=False).loss), device),
     ), None
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import weakref
+from contextlib import nullcontext
 from itertools import product as every_pair
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 import torch
 from test_compile import needs_compiler
 
-from llama_tutorial import LlamaForCausalLM, faster, load_shipped
+from llama_tutorial import LlamaForCausalLM, fast, faster, load_shipped
+from llama_tutorial.causal_lm import next_token_loss
 from llama_tutorial.corpus import python_corpus
-from llama_tutorial.fast import LARGE, Faster, Int8Linear, product, quantize
+from llama_tutorial.fast import LARGE, Faster, Int8Linear, product, quantize, quick_products
 from llama_tutorial.generation import stream
 from llama_tutorial.training import bits_per_byte, token_ids
 
@@ -125,6 +127,32 @@ def test_a_product_is_the_linear_layer(work, bias):
     x, weight = torch.randn(2, 4, 64), torch.randn(work // 512, 64)
     bias = torch.randn(len(weight)) if bias else None
     torch.testing.assert_close(product(x, weight, bias), torch.nn.functional.linear(x, weight, bias))
+
+
+@pytest.mark.parametrize("kind", ["tied", "biases", "wide"])
+def test_quick_products_train_alike(kind, prompts):
+    model, other = made(kind), made(kind)
+    for each, mode in ((model, nullcontext()), (other, quick_products())):
+        with mode:
+            loss = next_token_loss(each(prompts[0]), prompts[0])
+            loss.backward()
+    for (name, weight), theirs in zip(model.named_parameters(), other.parameters()):
+        torch.testing.assert_close(theirs.grad, weight.grad, msg=lambda told, name=name: f"{name}: {told}")
+
+
+def test_quick_products_are_used_where_they_can_be_and_nowhere_else(monkeypatch):
+    asked = []
+    monkeypatch.setattr(fast, "product", lambda *args: asked.append(len(args[0])) or product(*args))
+    linear, x = torch.nn.Linear(7, 5), torch.randn(3, 7, requires_grad=True)
+    with quick_products():
+        with torch.autocast("cpu"):
+            assert linear(x).dtype == torch.bfloat16
+        linear.double()(x.double())
+        assert not asked
+        out = torch.nn.functional.linear(x, linear.float().weight, bias=linear.bias)
+    assert asked == [3]
+    out.sum().backward()
+    assert asked == [3, 3, 5] and linear(x).shape == (3, 5) and len(asked) == 3
 
 
 # ------------------------------------------------------------------------------------- the model stays as it was
