@@ -10,9 +10,12 @@ def hold_contest(package, seed, as_json, seconds) -> None:
     from ..contest.standing import BUDGET, compete
 
     budget = BUDGET if seconds is None else seconds
-    print(f"{PROGRAM}: it trains for {budget:g} CPU-seconds, then it is examined", file=sys.stderr, flush=True)
+
+    def begun():
+        print(f"{PROGRAM}: it trains for {budget:g} CPU-seconds, then it is examined", file=sys.stderr, flush=True)
+
     try:
-        result = compete(package, seed, budget, to=sys.stderr)
+        result = compete(package, seed, budget, to=sys.stderr, begun=begun)
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: stopped: an entry counts when its training has ended", file=sys.stderr)
         raise

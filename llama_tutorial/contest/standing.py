@@ -33,10 +33,11 @@ def course() -> dict:
     return {"name": "llama_tutorial", **COURSE, "lines": course_lines(), "budget": BUDGET, "measured_by": AGAIN}
 
 
-def compete(package: str | None = None, seed: int = 0, budget: float = BUDGET, to=None) -> Result:
+def compete(package: str | None = None, seed: int = 0, budget: float = BUDGET, to=None, begun=None) -> Result:
     """Train an entry within a budget of CPU-seconds on one thread, and examine it; `to` hears what the package prints.
 
-    Raises ValueError for a package that cannot take part or fails, Refused for a model that does not count.
+    `begun` is called when the package is found and the work begins. Raises ValueError for a package that cannot take
+    part or fails, Refused for a model that does not count.
     """
     import torch
 
@@ -44,6 +45,8 @@ def compete(package: str | None = None, seed: int = 0, budget: float = BUDGET, t
     from .exam import VOCAB, textbook
 
     path = None if package in (None, "llama_tutorial") else found(package)
+    if begun:
+        begun()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     tokenizer, sources = textbook()
