@@ -140,7 +140,13 @@ def only_zeros(heard):
 
 
 def heads_for_places(q, keys, values, at):
-    return F.scaled_dot_product_attention(q, keys[:at], values[:at])
+    return F.scaled_dot_product_attention(q, keys[: at + 1], values[: at + 1])
+
+
+def wiped(q, keys, values, at):
+    keys = keys.clone()
+    keys[:, at + 1 :] = 0
+    return F.scaled_dot_product_attention(q, keys, values)
 
 
 def by_its_own_clock(old, new, clock):
@@ -220,7 +226,8 @@ WRONG = [
     ("mended_heard", known.masked(lambda place, at: place < at), "does not hear itself"),
     ("mended_heard", known.masked(lambda place, at: place <= at + 1), "one place too far"),
     ("mended_heard", known.first_row, "place 0 alone"),
-    ("mended_heard", heads_for_places, "a fresh store"),
+    ("mended_heard", heads_for_places, "the first axis is cut"),
+    ("mended_heard", wiped, "a key of zeros is still heard"),
     ("hears_old_text", in_zeros_and_ones, "right behind the token"),
     ("hears_old_text", everything_else, "differ only behind place"),
     ("hears_old_text", only_zeros, "nothing but zeros"),
@@ -242,6 +249,8 @@ WRONG = [
     ("int8_times", 0.323, "its inverse"),
     ("int8_times", 1.0735, "what compile does"),
     ("int8_times", 3.947, "one layer"),
+    ("int8_times", 2.794, "missing from the old step"),
+    ("int8_times", 1.2914, "saves a quarter"),
     ("mended_ratio", known.as_given, "call both once before"),
     ("mended_ratio", known.stopwatch(True, True, known.mean), "the median"),
     ("mended_ratio", known.stopwatch(True, False), "in turns"),
@@ -256,6 +265,8 @@ WRONG = [
     ("look_up", slip("disagreeing"), "does not agree with is kept"),
     ("look_up", slip("unchecked"), "without a look"),
     ("look_up", slip("shifted"), "one place too late"),
+    ("look_up", slip("late"), "said one place before"),
+    ("look_up", slip("anywhere"), "wherever they stand"),
     ("look_up", slip("no_bonus"), "you throw that away"),
     ("look_up", slip("prompt"), "in the prompt alone"),
     ("look_up", slip("first"), "The last one before the end"),

@@ -556,6 +556,9 @@ TIMES_SLIPS = {
     milliseconds("large", "nothing") - milliseconds("large", "int8"): "that is how many ms are saved",
     (26.9 + 0.12) / (6.725 + 0.12): "that counts the launches of one layer: there are 30",
     milliseconds("large", "nothing") / 6.725: "the launches are missing from the new step: they are as many as before",
+    26.9 / milliseconds("large", "int8"): "the launches are missing from the old step",
+    milliseconds("large", "nothing") / (milliseconds("large", "nothing") - 26.9 / 4): "int8 reads a quarter of the "
+    "bytes; yours saves a quarter, and still reads three",
 }  # fmt: skip
 
 
@@ -594,6 +597,18 @@ def masked(keep):
     return heard
 
 
+def zeroed(both):
+    def heard(q, keys, values, at):
+        empty = (torch.arange(keys.shape[1]) > at)[:, None]
+        return all_of_it(q, keys.masked_fill(empty, 0), values.masked_fill(empty, 0) if both else values, at)
+
+    return heard
+
+
+def cut_heads(q, keys, values, at):
+    return all_of_it(q, keys[: at + 1], values[: at + 1], at)
+
+
 def first_row(q, keys, values, at):
     return F.scaled_dot_product_attention(q, keys, values, is_causal=True)
 
@@ -602,6 +617,11 @@ HEARS = (
     ("it still looks at what is not zero: an old text's keys are not zero either. Ask for places, not for numbers",
      what_is_not_zero),
     ("nothing is hidden: zeros count as well, since e⁰ is 1, and an old text counts in full", all_of_it),
+    ("a key of zeros is still heard: its score is 0, and e⁰ is 1. Hide the place by a mask, or cut it off",
+     zeroed(False)),
+    ("a key of zeros is still heard: its score is 0, and e⁰ is 1. Hide the place by a mask, or cut it off",
+     zeroed(True)),
+    ("the first axis is cut, and that is heads: the store is (head place dim), and places are asked for", cut_heads),
     ("the token does not hear itself: `at` is its own place, and belongs", masked(lambda place, at: place < at)),
     ("one place too far is heard: the last is `at` itself", masked(lambda place, at: place <= at + 1)),
     ("the mask is the wrong way round: what is ahead is heard, and the past is not",
@@ -831,7 +851,8 @@ def guessed(model, ids, new: int, n: int, guesses: int, slip: str = "") -> list[
         chosen = model(torch.tensor([text + guess]))[0, len(text) - 1 :].argmax(dim=-1).tolist()
         if slip == "shifted":
             chosen = chosen[1:] or chosen
-        agreed = next((i for i, pair in enumerate(zip(guess, chosen)) if pair[0] != pair[1]), len(guess))
+        agrees = [one == other for one, other in zip(guess, chosen[1:] if slip == "late" else chosen)]
+        agreed = sum(agrees) if slip == "anywhere" else [*agrees, False].index(False)
         text += {
             "unchecked": guess + chosen[-1:],
             "disagreeing": guess[: agreed + 1] or chosen[:1],
@@ -945,6 +966,9 @@ LOOKED_UP = {
     "disagreeing": "The first guess that the model does not agree with is kept, too: its own token belongs there",
     "shifted": "Your guesses are held against the scores one place too late: what the model says of the first guess "
     "stands at the last token before it",
+    "late": "Each guess is held against what the model says after it. Whether it belongs is said one place before it",
+    "anywhere": "You count all guesses that agree, wherever they stand. Stop at the first that does not: what the "
+    "model says behind it, it says of a text that is not there",
     "last": "After the agreeing guesses comes the model's token from the same place, not its token after all guesses",
     "cache": "The cache still holds the guesses that were thrown away, so that they are heard: set its length back",
     "no_bonus": "Where guesses agree, the pass has also said what comes after them, and you throw that away",
@@ -1229,8 +1253,8 @@ def misled_by_first(ratio) -> bool:
         return run
 
     return abs(ratio(step("old", 4), step("new", 1), lambda: now[0]) - 4) > 0.1""",
-        why="Warm up, take turns, take medians: so this lesson measures. On a GPU one thing more: wait until it has "
-        "done its work (`torch.cuda.synchronize()`), or you time how fast work is handed in.",
+        why="Warm up, take turns, and let no single call decide: so this lesson measures. On a GPU one thing more: "
+        "wait until it has done its work (`torch.cuda.synchronize()`), or you time how fast work is handed in.",
     ),
     Exercise(
         name="look_up",
