@@ -50,7 +50,9 @@ def token_times(models, limits):
             c.bar(x(0), y, max(x(ms) - x(0), 1), 24, WAYS.get(way, HUES[row % 8]))
         foot = 116 + 34 * len(ways) - 4
         for what, ms in limits[name].items():
-            c.line(x(ms), 110, x(ms), 112 + 34 * len(ways), RED, 1.6, (4, 3))
+            for row, end in enumerate(map(x, ways.values())):
+                if not end < x(ms) < end + 74:  # where the bar's own number stands
+                    c.line(x(ms), 110 + 34 * row, x(ms), 144 + 34 * row, RED, 1.6, (4, 3))
             c.say(x(ms), foot + 16, f"{what}: {ms:.2g} ms", 10, dark(RED),
                   "left" if x(ms) < left + wide * 0.55 else "right")
             foot += 15
