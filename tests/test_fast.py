@@ -16,6 +16,7 @@ from test_compile import needs_compiler
 
 from llama_tutorial import LlamaForCausalLM, fast, faster, load_shipped
 from llama_tutorial.causal_lm import next_token_loss
+from llama_tutorial.commands.quick import Quick
 from llama_tutorial.corpus import python_corpus
 from llama_tutorial.fast import LARGE, Faster, Int8Linear, product, quantize, quick_products
 from llama_tutorial.generation import stream
@@ -370,6 +371,19 @@ def test_the_command_says_what_it_does_and_writes_the_same(tmp_path):
     plain, fast = command(*how), command(*how, "--fast", CXX="no-such-compiler")
     assert plain.returncode == fast.returncode == 0 and plain.stdout == fast.stdout
     assert "--fast: compiling one step of 5 layers …" in fast.stderr and "cannot be compiled here" in fast.stderr
+
+
+def test_a_chat_that_outgrows_its_room_gets_twice_as_much(monkeypatch, capsys):
+    model = made()
+    monkeypatch.setattr(fast, "faster", lambda model, compile, **how: faster(model, **how))
+    quick = Quick(model)
+    first = quick.for_tokens(10)
+    assert quick.for_tokens(first.max_length) is first
+    larger = quick.for_tokens(first.max_length + 1)
+    assert larger.max_length == 2 * (first.max_length + 1)
+    assert capsys.readouterr().err.count("--fast: compiling one step of 3 layers …") == 2
+    monkeypatch.setattr(fast, "LARGE", 1)
+    assert quick.made(8).max_length == 8 and "not compiled, for its weights are large" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "told"), [(["--bits", "8"], "without it"), (["--fast", "--bits", "4"], "got 4")])

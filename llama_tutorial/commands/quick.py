@@ -12,7 +12,7 @@ class Quick:
 
     def __init__(self, model, bits: int | None = None):
         self.model, self.bits, self.quick = model, bits, None
-        self.lm_head, self.config = model.lm_head, model.config
+        self.lm_head = model.lm_head
 
     def for_tokens(self, tokens: int):
         """The faster model, made anew where a text has outgrown its room, and twice as large then."""

@@ -7,6 +7,7 @@ joined weight, the joined bias and the layers that were handed in.
 import ast
 from functools import cache
 from itertools import combinations
+from statistics import fmean, median
 from types import SimpleNamespace
 
 import torch
@@ -459,7 +460,7 @@ slip("a_copy_each_time", "Two faster models of one model hold its weights twice.
 # --------------------------------------------------------------------- the least that a token can take: bytes, and time
 
 LARGE = {"numbers": 1_100_048_384, "table": 32000 * 2048, "layers": 22, "heads": 32, "kv": 4, "dim": 64}
-TOKENS, BANDWIDTH = 2000, 50e9
+TOKENS = 2000
 
 
 def bytes_read(embedding=0, tables=1, kv=LARGE["kv"], both=2, layers=LARGE["layers"], tokens=TOKENS, size=2) -> float:
@@ -768,14 +769,6 @@ def timed(step, clock) -> float:
     return clock() - start
 
 
-def median(times) -> float:
-    return sorted(times)[len(times) // 2]
-
-
-def mean(times) -> float:
-    return sum(times) / len(times)
-
-
 def stopwatch(warm: bool, turns: bool, of=median):
     """A way to measure two steps."""
 
@@ -802,10 +795,10 @@ def as_given(old, new, clock):
 
 WATCHES = (
     (False, "one that calls both before, and takes medians in turns", stopwatch(True, True)),
-    (False, "one that calls both before, and takes a mean", stopwatch(True, False, mean)),
+    (False, "one that calls both before, and takes a mean", stopwatch(True, False, fmean)),
     (False, "one that takes medians, to which one call of many does nothing", stopwatch(False, True)),
     (True, "the one above", as_given),
-    (True, "one that takes a mean in turns, without a call before", stopwatch(False, True, mean)),
+    (True, "one that takes a mean in turns, without a call before", stopwatch(False, True, fmean)),
     (True, "one that takes the longest call", stopwatch(False, True, max)),
 )
 
